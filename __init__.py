@@ -1,0 +1,1 @@
+"""penstock: mail applications beside Postfix."""
