@@ -1,0 +1,128 @@
+"""What can be configured: one frozen dataclass a table, and one for the whole file.
+
+The fields are the documentation too: type, default and meaning of each are what docs/configuration.md shows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from .tables import means
+from .values import AuthservId, Count, Domain, Endpoint, Host, Module, Network, Octets, Span, StoreUrl
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """`[service]`: the process itself."""
+
+    hostname: Host = field(
+        default_factory=lambda: os.uname().nodename or "localhost",
+        metadata=means("The name by which penstock speaks of itself: in LHLO and EHLO, Message-IDs and reports."),
+    )
+    path: tuple[Path, ...] = field(
+        default=(), metadata=means("Folders from which handlers are imported, before all others.")
+    )
+    templates: tuple[Path, ...] = field(
+        default=(), metadata=means("Folders whose templates go before those of the handlers.")
+    )
+    handler_time_limit: Span = field(
+        default=timedelta(seconds=60),
+        metadata=means("How long one handler may take with one message; after it the door answers 451."),
+    )
+    max_attempts: Count = field(
+        default=10, metadata=means("How often a handler may fail on a message before the message is held.")
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = field(
+        default="info", metadata=means("The least severe lines that are logged.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSettings:
+    """`[domains]`: which mail is ours."""
+
+    owned: tuple[Domain, ...] = field(
+        default=(), metadata=means("Domains whose mail ends here: no mailbox stands behind their addresses.")
+    )
+    max_hops: Count = field(
+        default=10, metadata=means("How often our own mail may come back to us before it counts as a loop.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """`[store]`: where conversations, receipts and letters are kept."""
+
+    url: StoreUrl = field(
+        default="sqlite:////var/lib/penstock/penstock.db", metadata=means("The database, as SQLAlchemy writes it.")
+    )
+    receipt_life: Span = field(
+        default=timedelta(days=10),
+        metadata=means("How long a receipt is kept; at least twice Postfix's `maximal_queue_lifetime`."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSettings:
+    """`[filter]`: the door behind Postfix's queue."""
+
+    listen: tuple[Endpoint, ...] = field(
+        default=("unix:/var/spool/postfix/penstock/filter.sock",),
+        metadata=means("Where Postfix reaches the filter, by LMTP or SMTP."),
+    )
+    reinject: Endpoint = field(default="127.0.0.1:10026", metadata=means("Where Postfix takes mail back, by SMTP."))
+    handlers: tuple[Module, ...] = field(
+        default=(), metadata=means("The handlers' modules, in the order in which they run.")
+    )
+    reject_unverified: Literal["hold", "discard"] = field(
+        default="hold",
+        metadata=means("What becomes of refused mail whose sender may be forged, and so must not be told."),
+    )
+    held_expiry: Span = field(default=timedelta(days=30), metadata=means("How long held mail waits for a person."))
+    authserv_ids: tuple[AuthservId, ...] = field(
+        default=(),
+        metadata=means(
+            "Whose Authentication-Results are believed. Name only ids whose forged fields are removed at your border."
+        ),
+    )
+    xforward_from: tuple[Network, ...] = field(
+        default=("127.0.0.0/8", "::1/128"),
+        metadata=means("Networks whose XFORWARD is believed; that of a unix socket always is."),
+    )
+    message_size_limit: Octets = field(default=50 * 1024**2, metadata=means("The largest message, in octets."))
+    recipient_limit: Count = field(default=1000, metadata=means("The most recipients of one message."))
+    line_length_limit: Octets = field(
+        default=2048, metadata=means("The longest command line, in octets; lines of mail have no limit.")
+    )
+    connection_limit: Count = field(default=200, metadata=means("The most connections at a time."))
+    timeout: Span = field(default=timedelta(seconds=300), metadata=means("How long a peer may be silent."))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration.
+
+    `routing` has the default patterns of blanks; `handlers` the raw tables of the handlers' options by
+    short name (`greylist` for `penstock.handlers.greylist`), which `options` reads. `origin` is the file.
+    """
+
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    domains: DomainSettings = field(default_factory=DomainSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    filter: FilterSettings = field(default_factory=FilterSettings)
+    routing: Mapping[str, str] = field(default_factory=dict)
+    handlers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    origin: Path | None = None
+
+
+SECTIONS: Final[Mapping[str, type[Any]]] = {
+    "service": ServiceSettings,
+    "domains": DomainSettings,
+    "store": StoreSettings,
+    "filter": FilterSettings,
+}
