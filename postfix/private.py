@@ -34,8 +34,8 @@ class PrivatePostfix:
 
     `filter` is where penstock listens (`unix:PATH` below the queue directory, or `HOST:PORT`), None for
     a Postfix without content filter. `sink` is the `HOST:PORT` that takes all mail for domains that
-    `owned` does not name. `aliases` are virtual aliases. `extra_main` and `extra_master` come last in
-    main.cf and master.cf. Ports and paths are known once it is made, before `start()`.
+    `owned` does not name. `aliases` are virtual aliases. `extra_main` goes above the defaults here (the
+    snippets above both), `extra_master` after all services. Ports and paths are known once it is made, before `start()`.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class PrivatePostfix:
             pairs = ", ".join(f"{{ {address} = {to} }}" for address, to in self._aliases.items())
             settings["virtual_alias_maps"] = f"inline:{{ {pairs} }}"
         snippets = (self._wiring.main_cf() if self._filtered else "") + self._wiring.owned_cf()
-        return _lines(settings) + snippets + _lines(self._extra_main)
+        return _lines(settings | self._extra_main) + snippets
 
     def _master_cf(self) -> str:
         door = f"127.0.0.1:{self.smtp_port}  inet  n  -  n  -  -  smtpd\n"
