@@ -35,7 +35,7 @@ class PrivatePostfix:
     `filter` is where penstock listens (`unix:PATH` below the queue directory, or `HOST:PORT`), None for
     a Postfix without content filter. `sink` is the `HOST:PORT` that takes all mail for domains that
     `owned` does not name. `aliases` are virtual aliases. `extra_main` goes above the defaults here (the
-    snippets above both), `extra_master` after all services. Ports and paths are known once it is made, before `start()`.
+    snippets above both), `extra_master` after all services. Ports and paths are known before `start()`.
     """
 
     def __init__(
