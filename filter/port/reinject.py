@@ -1,0 +1,194 @@
+"""Reinjection: results go back to Postfix by SMTP, one transaction a submission.
+
+What is lost before the message is under way on a connection that lay in the pool is tried once more
+on a fresh one, since the server may have closed it in the meantime. Once a message was begun nothing
+is ever tried again here: the dot may have arrived, and a second try would deliver twice. The answer
+is then a 451, and Postfix, which still has the original, comes again.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from ..envelope import Envelope, Recipient
+from ..submission import Submission
+from ..verdict import REINJECT_FAILED, REINJECT_LOST, Reply
+from . import replies, xforward
+from .connection import Connection, Lost, Timeouts, Unwilling
+from .endpoint import Endpoint
+from .grammar import is_mailbox
+from .pool import Pool
+from .transparency import Outgoing, outgoing
+
+__all__ = ["Reinjector", "Timeouts"]
+
+log = logging.getLogger("penstock.port")
+
+_UNFIT: Final = re.compile(r"[\x00-\x20\x7f]")
+
+
+class Stale(Lost):
+    """Lost while the server had none of the message yet."""
+
+
+class Unfit(Exception):
+    """The envelope holds what no command can carry; `reply` says what."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+class Reinjector:
+    """The client of the reinjection port at `address` (`host:port` or `unix:/path`); safe to use from any thread.
+
+    `helo` is the name it gives. At most `pool_size` connections are kept open while idle. Raises
+    ValueError for an address that is none.
+    """
+
+    def __init__(
+        self, address: str, helo: str = "localhost", timeouts: Timeouts | None = None, pool_size: int = 20
+    ) -> None:
+        self._pool = Pool(Endpoint.parse(address), helo, timeouts or Timeouts(), pool_size)
+
+    def send(self, submission: Submission) -> list[Reply]:
+        """Send a submission; one reply for each of its recipients, in order. Never raises.
+
+        A recipient's own refusal is its reply; the others share the reply to the message. What is out
+        of reach or breaks is a 451 of `penstock.filter.verdict`.
+        """
+        try:
+            return self._send(submission)
+        except Unfit as error:
+            log.error("event=unfit queue_id=%s reply=%r", submission.envelope.queue_id, str(error))
+            reply = error.reply
+        except Unwilling as error:
+            log.warning("event=reinject-failed queue_id=%s error=%r", submission.envelope.queue_id, str(error))
+            reply = REINJECT_FAILED
+        except Lost as error:
+            log.warning("event=reinject-lost queue_id=%s error=%r", submission.envelope.queue_id, str(error))
+            reply = REINJECT_LOST
+        except Exception:
+            log.exception("event=fault at=reinject queue_id=%s", submission.envelope.queue_id)
+            reply = replies.FAULT
+        return [reply] * len(submission.envelope.recipients)
+
+    def close(self) -> None:
+        """Take leave on the connections in the pool."""
+        self._pool.close()
+
+    def _send(self, submission: Submission) -> list[Reply]:
+        content = outgoing(submission.message.chunks())
+        resting = self._pool.take()
+        if resting is not None:
+            try:
+                return self._over(resting, submission, content)
+            except Stale as error:
+                log.debug("event=stale error=%r", str(error))
+        return self._over(self._pool.fresh(), submission, content)
+
+    def _over(self, connection: Connection, submission: Submission, content: Outgoing) -> list[Reply]:
+        try:
+            answers = _transact(connection, submission, content)
+        except BaseException:
+            connection.close()
+            raise
+        self._pool.give_back(connection)
+        return answers
+
+
+def _transact(connection: Connection, submission: Submission, content: Outgoing) -> list[Reply]:
+    """One mail transaction; leaves the connection ready for the next, or closed."""
+    envelope = submission.envelope
+    lacking = [need for need in _needs(submission) if need not in connection.capabilities]
+    if lacking:
+        text = f"The mail system behind the filter does not offer {', '.join(lacking)}, which this mail needs"
+        return [Reply(451, "4.3.5", text)] * len(envelope.recipients)
+    identity = list(xforward.commands(envelope.client, connection.capabilities.get("XFORWARD", "").upper().split()))
+    commands = [_mail(submission, content.size, connection), *map(_rcpt, envelope.recipients), b"DATA"]
+    answers = _asked(connection, [*identity, *commands])
+    for answer in answers[: len(identity)]:
+        if not answer.is_ok:  # Postfix, too, goes on without
+            log.warning("event=xforward-refused queue_id=%s reply=%r", envelope.queue_id, str(answer))
+    mail, *recipients, data = answers[len(identity) :]
+    if not mail.is_ok:
+        recipients = [mail] * len(recipients)
+    outcome = _content(connection, content, data, wanted=any(reply.is_ok for reply in recipients))
+    return [outcome if reply.is_ok else reply for reply in recipients]
+
+
+def _asked(connection: Connection, commands: Sequence[bytes]) -> list[Reply]:
+    try:
+        answers = connection.ask(commands)
+    except Lost as error:
+        raise Stale(str(error)) from error
+    for answer in answers:
+        if answer.code == 421:
+            raise Stale(str(answer))
+    if any(300 <= answer.code < 400 for answer in answers[:-1]):
+        raise Stale("a 3xx reply to a command other than DATA")
+    return answers
+
+
+def _content(connection: Connection, content: Outgoing, data: Reply, *, wanted: bool) -> Reply:
+    """Send the message where `data`, the reply to DATA, asks for it; the reply for the accepted recipients."""
+    if data.code != 354:
+        connection.reset()
+        if data.code < 400:
+            raise Lost(f"DATA is answered with {data}")
+        return data
+    if not wanted:  # an open DATA without recipients: only the end of the connection gets out of it
+        connection.close()
+        return data
+    try:
+        outcome = connection.deliver(content.buffers)
+    except Lost as error:
+        log.warning("event=reinject-lost after=DATA error=%r", str(error))
+        return REINJECT_LOST
+    return REINJECT_LOST if outcome.code == 421 or outcome.code // 100 == 3 else outcome
+
+
+def _needs(submission: Submission) -> list[str]:
+    """The extensions that this mail cannot do without."""
+    envelope = submission.envelope
+    dsn = (envelope.ret, envelope.envid, *(value for r in envelope.recipients for value in (r.notify, r.orcpt)))
+    needs = {
+        "SMTPUTF8": envelope.smtputf8,
+        "8BITMIME": envelope.body == "8BITMIME",
+        "DSN": any(value is not None for value in dsn),
+        "XVERP": submission.verp,
+    }
+    return [extension for extension, needed in needs.items() if needed]
+
+
+def _mail(submission: Submission, size: int, connection: Connection) -> bytes:
+    envelope: Envelope = submission.envelope
+    if envelope.reverse_path and not is_mailbox(envelope.reverse_path):
+        raise Unfit(replies.BAD_SENDER)
+    announced = connection.capabilities
+    words = [f"MAIL FROM:<{envelope.reverse_path}>"]
+    words += [f"SIZE={size}"] if "SIZE" in announced else []
+    words += [f"BODY={envelope.body}"] if envelope.body and "8BITMIME" in announced else []
+    words += ["SMTPUTF8"] if envelope.smtputf8 else []
+    words += [f"RET={envelope.ret}"] if envelope.ret is not None else []
+    words += [f"ENVID={envelope.envid}"] if envelope.envid is not None else []
+    words += ["XVERP"] if submission.verp else []
+    return _command(words)
+
+
+def _rcpt(recipient: Recipient) -> bytes:
+    if not is_mailbox(recipient.address):
+        raise Unfit(replies.BAD_RECIPIENT)
+    words = [f"RCPT TO:<{recipient.address}>"]
+    words += [f"NOTIFY={recipient.notify}"] if recipient.notify is not None else []
+    words += [f"ORCPT={recipient.orcpt}"] if recipient.orcpt is not None else []
+    return _command(words)
+
+
+def _command(words: list[str]) -> bytes:
+    if any(_UNFIT.search(parameter) for parameter in words[1:]):
+        raise Unfit(replies.SYNTAX)
+    return " ".join(words).encode("utf-8", "surrogateescape")
