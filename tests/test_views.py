@@ -160,9 +160,10 @@ def test_a_site_overrides_both_forms_at_once(tmp_path: Path) -> None:
 
 def test_the_built_in_letter_of_confirmation_can_be_overridden(tmp_path: Path) -> None:
     context = {
-        "request": "join tea",
+        "purpose": "join",
+        "facts": ("tea",),
         "sender": "ann@example.org",
-        "address": "tea-confirm+abc@lists.test",
+        "confirm_address": "tea-confirm+abc@lists.test",
         "expires": datetime(2026, 3, 4, tzinfo=UTC),
     }
     view = places_of_tea(tmp_path, is_package=True).render("confirm", context)
@@ -170,7 +171,7 @@ def test_the_built_in_letter_of_confirmation_can_be_overridden(tmp_path: Path) -
     assert view.plain is not None
     assert "tea-confirm+abc@lists.test" in view.plain
     assert "4 March 2026" in view.plain
-    write(tmp_path, "site/confirm.txt", "Subject: Bitte {{ request }}\n\nJa?\n")
+    write(tmp_path, "site/confirm.txt", "Subject: Bitte {{ purpose }}\n\nJa?\n")
     assert places_of_tea(tmp_path, is_package=True).render("confirm", context).plain == "Ja?\n"
 
 
