@@ -22,7 +22,10 @@ class ServiceSettings:
 
     hostname: Host = field(
         default_factory=lambda: os.uname().nodename or "localhost",
-        metadata=means("The name by which penstock speaks of itself: in LHLO and EHLO, Message-IDs and reports."),
+        metadata=means(
+            "The name by which penstock speaks of itself: in EHLO, Message-IDs and reports.",
+            default="the host's own name",
+        ),
     )
     path: tuple[Path, ...] = field(
         default=(), metadata=means("Folders from which handlers are imported, before all others.")
@@ -97,7 +100,7 @@ class FilterSettings:
     message_size_limit: Octets = field(default=50 * 1024**2, metadata=means("The largest message, in octets."))
     recipient_limit: Count = field(default=1000, metadata=means("The most recipients of one message."))
     line_length_limit: Octets = field(
-        default=2048, metadata=means("The longest command line, in octets; lines of mail have no limit.")
+        default=4096, metadata=means("The longest command line, in octets; lines of mail have no limit.")
     )
     connection_limit: Count = field(default=200, metadata=means("The most connections at a time."))
     timeout: Span = field(default=timedelta(seconds=300), metadata=means("How long a peer may be silent."))

@@ -46,9 +46,12 @@ class Checked:
     noun: str
 
 
-def means(meaning: str) -> Mapping[str, str]:
-    """Metadata for `dataclasses.field`: what the field is for, in a sentence for the documentation."""
-    return {"meaning": meaning}
+def means(meaning: str, *, default: str = "") -> Mapping[str, str]:
+    """Metadata for `dataclasses.field`: what the field is for, in a sentence for the documentation.
+
+    `default` is the default in words, where it differs from host to host.
+    """
+    return {"meaning": meaning, "default": default}
 
 
 def read(cls: type[T], table: object, origin: Path | str, name: str) -> T:
