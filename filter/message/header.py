@@ -1,0 +1,150 @@
+"""Where the fields of a header block lie: one run of one compiled pattern, kept as its matches.
+
+A field is a name of printable ASCII without colon, perhaps white space (the obsolete syntax of RFC
+5322 section 4.5), a colon, and a value that goes on over lines which begin with white space. A block ends at
+an empty line, which belongs to it, or before the first line that is neither (as Postfix and the
+standard library have it). CRLF, LF and CR each end a line. A leading `From ` line of mbox, and folded
+lines before the first field, are no fields and are stepped over.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from .edits import Edit
+from .parameters import ContentType, content_type
+from .source import Source
+from .words import decode_words
+
+
+class Defect(NamedTuple):
+    """Something that the standards forbid: where it begins (an offset in the source) and what it is."""
+
+    start: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.text} (at octet {self.start})"
+
+
+class HeaderIndex:
+    """The fields of one header block by number, and where the block's parts begin and end.
+
+    `start` … `first`: what is stepped over; `first` … `last`: the fields; `last` … `end`: the empty line, if any.
+    """
+
+    def __init__(self, source: Source, start: int, end: int, *, nested: bool = False) -> None:
+        """Index the block that begins at `start`; `nested` for a part's, where `--` begins a delimiter."""
+        self.source = source
+        self.start = start
+        prefix = _PREFIX.match(source.data, start, end)
+        self.first = prefix.end() if prefix else start
+        field = _PART_FIELD if nested else _FIELD
+        scanner = field.scanner(source.data, self.first, end)  # type: ignore[attr-defined]  # typeshed lacks it
+        self.matches: list[re.Match[bytes]] = list(iter(scanner.match, None))
+        self.last = self.matches[-1].end() if self.matches else self.first
+        self.closed = bool(empty := _EMPTY_LINE.match(source.data, self.last, end))
+        self.end = empty.end() if empty else self.last
+        self._values: dict[int, str] = {}
+
+    @cached_property
+    def places(self) -> dict[str, list[int]]:
+        """The numbers of the fields of each name, names in lower case."""
+        places: dict[str, list[int]] = {}
+        for number, match in enumerate(self.matches):
+            places.setdefault(match[1].decode("ascii").lower(), []).append(number)
+        return places
+
+    def value(self, number: int) -> str:
+        """The decoded value of a field, kept once decoded."""
+        if number not in self._values:
+            self._values[number] = decode_value(self.name(number), self.matches[number][2])
+        return self._values[number]
+
+    def name(self, number: int) -> str:
+        """The name of a field, in its own spelling."""
+        return self.matches[number][1].decode("ascii")
+
+    def occurrence(self, number: int) -> int:
+        """Which field of its name this is, from 1."""
+        return self.places[self.name(number).lower()].index(number) + 1
+
+    def text(self, name: str) -> str | None:
+        """The first field of that lower-case name as unfolded text, not decoded further."""
+        numbers = self.places.get(name)
+        return unfold(self.matches[numbers[0]][2]) if numbers else None
+
+    @cached_property
+    def content_type(self) -> ContentType:
+        """What Content-Type says, with the type "" where it is missing or makes no sense."""
+        return content_type(self.text("content-type"))
+
+    @cached_property
+    def encoding(self) -> str:
+        """The transfer encoding in lower case, "" where none is named."""
+        return encoding_of(self.text("content-transfer-encoding"))
+
+    def labelled(self, edit: Edit) -> Edit:
+        """The edit with the name and occurrence of the field that it is about, if it is about one."""
+        name, occurrence = None, None
+        if edit.start < self.end or (edit.start == edit.end == self.end == self.last):
+            number = next((n for n, m in enumerate(self.matches) if m.span() == (edit.start, edit.end)), None)
+            added = _FIELD.fullmatch(edit.data) if edit.data else None
+            if number is not None and (added or not edit.data):
+                name, occurrence = self.name(number), self.occurrence(number)
+            elif edit.start == edit.end and added:
+                name = added[1].decode("ascii")
+        return replace(edit, name=name, occurrence=occurrence, body=name is None and edit.start >= self.end)
+
+    @property
+    def defects(self) -> list[Defect]:
+        """What is wrong with the block itself."""
+        found = []
+        if self.first > self.start:
+            found.append(Defect(self.start, "lines before the first header field"))
+        if not self.closed and self.last < self.source.size:
+            found.append(Defect(self.last, "no empty line between header and body"))
+        return found
+
+
+def encoding_of(text: str | None) -> str:
+    """The word that names a transfer encoding, in lower case; "" where there is none."""
+    words = (text or "").split(maxsplit=1)
+    return words[0].strip(";").lower() if words else ""
+
+
+def unfold(raw: bytes) -> str:
+    """The text of a raw value: unfolded (RFC 5322 section 2.2.3) and trimmed; 8-bit as UTF-8, else Windows-1252."""
+    plain = _FOLD.sub(b"", raw) if b"\n" in raw or b"\r" in raw else raw
+    return guess_text(plain).strip(" \t\r\n")
+
+
+def guess_text(raw: bytes) -> str:
+    """Octets of unknown charset as text: UTF-8 where they are valid UTF-8, else Windows-1252, else Latin-1."""
+    for charset in ("utf-8", "windows-1252"):
+        try:
+            return raw.decode(charset)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("latin-1")
+
+
+def decode_value(name: str, raw: bytes) -> str:
+    """The value of a field as a person reads it; an encoded word is data in fields of RFC 2045 syntax only by abuse."""
+    text = unfold(raw)
+    return decode_words(text) if "=?" in text and name.lower() not in _NO_WORDS else text
+
+
+_NO_WORDS: Final = {"message-id", "in-reply-to", "references", "dkim-signature", "arc-seal", "arc-message-signature"}
+_EOL: Final = rb"(?:\r\n?|\n)"
+_REST: Final = rb"[ \t]*+:([^\r\n]*+(?:" + _EOL + rb"[ \t][^\r\n]*+)*+)(\r\n?|\n|\Z)"
+_FIELD: Final = re.compile(rb"([!-9;-~]++)" + _REST)
+_PART_FIELD: Final = re.compile(rb"(?!--)([!-9;-~]++)" + _REST)
+_PREFIX: Final = re.compile(
+    rb"(?:>?From [^\r\n]*+" + _EOL + rb")?+(?:(?:[ \t][^\r\n]*+" + _EOL + rb")++(?=[!-9;-~]++[ \t]*+:))?+"
+)
+_EMPTY_LINE: Final = re.compile(_EOL)
+_FOLD: Final = re.compile(rb"\r\n?(?=[ \t])|\n(?=[ \t])")

@@ -1,0 +1,107 @@
+"""Parameters of Content-Type and its kin (RFC 2045), with charsets and continuations (RFC 2231).
+
+Read as people mean them: a name in an encoded word inside quotes, in raw 8-bit, or without the quotes
+that it needed, is understood. The first of two equal names counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote_to_bytes
+
+from .charset import decode
+from .words import decode_words
+
+
+class ContentType(NamedTuple):
+    """A media type in lower case (`text/plain`; "" for none) and its parameters, names in lower case."""
+
+    type: str
+    params: dict[str, str]
+
+
+def content_type(text: str | None) -> ContentType:
+    """Read the unfolded text of a Content-Type field; None for no field."""
+    if text is None:
+        return ContentType("", {})
+    head, _, _ = text.partition(";")
+    match = _TYPE.fullmatch(_COMMENT.sub("", head).strip().lower())
+    return ContentType(f"{match[1]}/{match[2]}" if match else "", parameters(text))
+
+
+def token(text: str) -> str:
+    """The word before the parameters, in lower case: a disposition, for one."""
+    return _COMMENT.sub("", text.partition(";")[0]).strip().lower()
+
+
+def parameters(text: str) -> dict[str, str]:
+    """The parameters in unfolded text, by lower-case name, decoded."""
+    plain: dict[str, str] = {}
+    sections: dict[str, dict[int, tuple[str, bool]]] = {}
+    for match in _PARAMETER.finditer(text):
+        name, value = match[1].lower(), _value(match[2])
+        base, star, rest = name.partition("*")
+        if not star:
+            plain.setdefault(name, value if name == "boundary" else _words(value))
+        elif section := _SECTION.fullmatch(rest):
+            number = int(section[1] or 0)
+            sections.setdefault(base, {}).setdefault(number, (value, rest.endswith("*") or not rest))
+    return plain | {name: _joined(pieces) for name, pieces in sections.items()}
+
+
+def with_parameter(text: str, name: str, value: str | None) -> str:
+    """The text with one parameter set, or removed where `value` is None; the others stay as they are."""
+    others = [match for match in _PARAMETER.finditer(text) if match[1].lower().partition("*")[0] != name]
+    kept = [text.partition(";")[0].strip(), *(match[0].strip("; \t") for match in others)]
+    return "; ".join(kept + (written(name, value) if value is not None else []))
+
+
+def written(name: str, value: str) -> list[str]:
+    """A parameter as the words of a header: in quotes where it must be, by RFC 2231 where it is not ASCII or long."""
+    if _TOKEN.fullmatch(value) and len(value) <= _LONGEST:
+        return [f"{name}={value}"]
+    if value.isascii() and value.isprintable() and len(value) <= _LONGEST and "=?" not in value:
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return [f'{name}="{escaped}"']
+    coded = quote(value, safe="!#$&+-.^_`{}~", encoding="utf-8")
+    if len(coded) <= _LONGEST:
+        return [f"{name}*=utf-8''{coded}"]
+    pieces = re.findall(rf"(?:%..|[^%]){{1,{_LONGEST // 3}}}", coded)
+    return [f"{name}*{n}*={'' if n else 'utf-8' + chr(39) * 2}{piece}" for n, piece in enumerate(pieces)]
+
+
+def _value(raw: str) -> str:
+    if raw.startswith('"'):
+        return re.sub(r"\\(.)", r"\1", raw[1:-1] if raw.endswith('"') and len(raw) > 1 else raw[1:], flags=re.S)
+    value = raw.strip()
+    before, parenthesis, _ = value.rpartition("(")
+    is_comment = parenthesis and value.endswith(")") and before[-1:].isspace()
+    return before.rstrip() if is_comment else value
+
+
+def _words(value: str) -> str:
+    return decode_words(value) if "=?" in value else value
+
+
+def _joined(pieces: dict[int, tuple[str, bool]]) -> str:
+    """The value of numbered sections (RFC 2231 section 4.1): those before a gap; charset from the first."""
+    charset, octets = "", b""
+    for number in range(len(pieces)):
+        if number not in pieces:
+            break
+        value, coded = pieces[number]
+        if coded and number == 0 and value.count("'") >= 2:
+            charset, _, value = value.split("'", 2)
+        octets += unquote_to_bytes(value) if coded else value.encode("utf-8", "surrogatepass")
+    return decode(octets, charset)
+
+
+_LONGEST: Final = 60
+_TYPE: Final = re.compile(r"([!-.0-~]+)\s*/\s*([!-.0-~]+)")
+_TOKEN: Final = re.compile(r"[!#$%&+\-.0-9A-Z^_`a-z{|}~]+")
+_COMMENT: Final = re.compile(r"\([^()]*\)")
+_SECTION: Final = re.compile(r"(?:([0-9]{1,4})?\*?)?")
+_PARAMETER: Final = re.compile(
+    r""";\s*+([^\s;="()]++)\s*+=\s*+("(?:[^"\\]|\\.)*+"?|[^;]*+)[^;]*+""", re.S
+)

@@ -1,0 +1,47 @@
+"""The bytes of a message as they came, behind one face for bytes, views and mappings.
+
+Everything else speaks of the source in offsets, so a mapped file of 100 MB is never copied whole.
+`bytes.find` runs at the speed of memory; a mapping or a view has nothing as fast, so those are searched
+through windows that are copied one at a time.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Final
+
+
+class Source:
+    """A read-only buffer: `data` is what patterns run on and slices of which are bytes."""
+
+    __slots__ = ("data", "raw", "size", "view")
+
+    def __init__(self, raw: bytes | bytearray | memoryview | mmap.mmap) -> None:
+        self.raw = raw
+        self.view = memoryview(raw).toreadonly()
+        if not self.view.c_contiguous or self.view.itemsize != 1 or self.view.ndim != 1:
+            self.view = memoryview(self.view.tobytes())
+        self.size = self.view.nbytes
+        self.data: bytes | memoryview | mmap.mmap = self.view
+        if isinstance(raw, bytes | mmap.mmap):
+            self.data = raw
+        elif self.size <= _WINDOW:
+            self.data = bytes(self.view)
+
+    def cut(self, start: int, end: int) -> bytes:
+        """A copy of the octets from `start` to `end`."""
+        return bytes(self.data[start:end])
+
+    def find(self, octet: bytes, start: int, end: int) -> int:
+        """The offset of the first `octet` (one of them) in the range, or -1."""
+        if isinstance(self.data, bytes):
+            return self.data.find(octet, start, end)
+        while start < end:
+            window = bytes(self.view[start : min(start + _WINDOW, end)])
+            if (at := window.find(octet)) >= 0:
+                return start + at
+            start += _WINDOW
+        return -1
+
+
+_WINDOW: Final = 1 << 20

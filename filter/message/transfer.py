@@ -1,0 +1,99 @@
+"""Content transfer encodings (RFC 2045 section 6): octets out of a body, and a body out of octets.
+
+Decoding is lenient and runs at the speed of `binascii`; octets that cannot be decoded stay as they
+are. uuencode is no MIME encoding: it stays an opaque leaf.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Final
+
+LONGEST_LINE: Final = 998
+"""The most octets that a line may have, its ending not counted (RFC 5322 section 2.1.1)."""
+
+
+def decode(body: bytes, encoding: str) -> bytes:
+    """The content of a body in that encoding (lower case). Never raises."""
+    if encoding == "base64":
+        return _from_base64(body)
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(body)
+    return body
+
+
+def encode(content: bytes, encoding: str, eol: bytes) -> bytes:
+    """Content as a body; `encoding` is one that `fitting` gave. The line ending `eol` is used where lines are made."""
+    if encoding == "base64":
+        return _to_base64(content, eol)
+    if encoding == "quoted-printable":
+        return _to_quoted_printable(content, eol)
+    return content
+
+
+def fitting(content: bytes, *, text: bool, declared: str = "") -> str:
+    """The encoding for this content: the declared one where it serves, else the plainest that does.
+
+    Text in few octets beyond ASCII becomes quoted-printable, all else base64.
+    """
+    if declared in ("base64", "quoted-printable"):
+        return declared
+    plain = _is_plain(content) and (text or _only_line_feeds_in_crlf(content))
+    if plain and content.isascii():
+        return declared if declared in ("7bit", "8bit", "binary") else "7bit"
+    if plain and declared in ("8bit", "binary"):
+        return declared
+    if text and len(_UNSAFE.findall(content)) * 6 <= len(content):
+        return "quoted-printable"
+    return "base64"
+
+
+def _is_plain(content: bytes) -> bool:
+    return b"\0" not in content and not _LONG_LINE.search(content)
+
+
+def _only_line_feeds_in_crlf(content: bytes) -> bool:
+    """Whether no line ending changes when mail systems rewrite them all as CRLF."""
+    return content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r")
+
+
+def _from_base64(body: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(body)
+    except binascii.Error:
+        kept = _NOT_BASE64.sub(b"", body)
+    return binascii.a2b_base64(kept[: len(kept) - (len(kept) % 4 == 1)] + b"==")
+
+
+def _to_base64(content: bytes, eol: bytes) -> bytes:
+    lines = (content[at : at + 57] for at in range(0, len(content), 57))
+    return b"".join(binascii.b2a_base64(line, newline=False) + eol for line in lines)
+
+
+def _to_quoted_printable(content: bytes, eol: bytes) -> bytes:
+    """Line endings stay line endings; `From ` at a line's start and a lone dot are guarded against old relays."""
+    lines = _EOL.split(content)
+    return eol.join(_quoted_line(line, eol) for line in lines)
+
+
+def _quoted_line(line: bytes, eol: bytes) -> bytes:
+    coded = _UNSAFE.sub(lambda octet: b"=%02X" % octet[0][0], line)
+    if coded[-1:] in (b" ", b"\t"):
+        coded = coded[:-1] + b"=%02X" % coded[-1]
+    if coded.startswith(b"From ") or coded == b".":
+        coded = b"=%02X" % coded[0] + coded[1:]
+    pieces, at = [], 0
+    while len(coded) - at > 76:
+        cut = at + 75
+        cut -= next((back for back in (1, 2) if coded[cut - back] == _EQUALS), 0)
+        pieces.append(coded[at:cut])
+        at = cut
+    return (b"=" + eol).join([*pieces, coded[at:]])
+
+
+_EOL: Final = re.compile(rb"\r\n?|\n")
+_UNSAFE: Final = re.compile(rb"[^\t\r\n !-<>-~]")
+_EQUALS: Final = 0x3D
+_NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/]+")
+_LONG_LINE: Final = re.compile(rb"[^\r\n]{999}")

@@ -1,0 +1,92 @@
+"""Encoded words (RFC 2047): text in headers beyond ASCII.
+
+Decoding is lenient: a word that makes no sense is shown as it is. Neighbouring words of one charset are
+joined as octets before they become text, since many senders cut characters in two.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from .charset import decode_word
+
+
+def decode_words(text: str) -> str:
+    """The text with its encoded words decoded; white space between two of them is dropped (section 6.2)."""
+    shown: list[str] = []
+    charset, pending, done = "", b"", 0
+    for match in _WORD.finditer(text):
+        between = text[done : match.start()]
+        octets = _octets(match[2], match[3])
+        adjacent = done > 0 and not between.strip()
+        if octets is None or decode_word(b"", match[1]) is None:
+            continue                               # stays in the text between two good ones
+        if not (adjacent and match[1].lower() == charset):
+            shown.append(decode_word(pending, charset) or "" if charset else "")
+            pending = b""
+        if not adjacent:
+            shown.append(between)
+        charset, pending, done = match[1].lower(), pending + octets, match.end()
+    shown.append(decode_word(pending, charset) or "" if charset else "")
+    return "".join(shown) + text[done:]
+
+
+def encode_words(text: str) -> list[str]:
+    """The text as encoded words of at most 75 characters, in UTF-8; B or Q, whichever is shorter.
+
+    Raises UnicodeEncodeError for a lone surrogate.
+    """
+    raw = text.encode("utf-8")
+    if _q_cost(raw) <= (len(raw) + 2) // 3 * 4:
+        return [_q_word(piece) for piece in _pieces(text, _ROOM, _q_cost)]
+    return [_b_word(piece) for piece in _pieces(text, _ROOM // 4 * 3, len)]
+
+
+def needs_encoding(text: str) -> bool:
+    """Whether a word of a header must be encoded: it is not ASCII, or would be taken for an encoded word."""
+    return not text.isascii() or "=?" in text
+
+
+_WORD: Final = re.compile(r"=\?([!-)+->@-~]{1,64})(?:\*[!->@-~]{0,64})?\?([BbQq])\?([^?\r\n]*+)\?=")
+_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/ ")
+_ROOM: Final = 75 - len("=?utf-8?q??=")
+
+
+def _octets(encoding: str, encoded: str) -> bytes | None:
+    try:
+        raw = encoded.encode("ascii")
+        if encoding in "Qq":
+            return binascii.a2b_qp(raw, header=True)
+        raw = raw.rstrip(b"= ")
+        return binascii.a2b_base64(raw + b"=" * (-len(raw) % 4))
+    except ValueError:                             # not ASCII, or not base64
+        return None
+
+
+def _pieces(text: str, room: int, cost: Callable[[bytes], int]) -> Iterator[str]:
+    """The text in pieces that cost no more than `room` each; no character is cut (section 5)."""
+    first, spent = 0, 0
+    for at, character in enumerate(text):
+        price = cost(character.encode("utf-8"))
+        if spent + price > room:
+            yield text[first:at]
+            first, spent = at, 0
+        spent += price
+    if first < len(text):
+        yield text[first:]
+
+
+def _q_cost(raw: bytes) -> int:
+    return sum(1 if octet in _PLAIN else 3 for octet in raw)
+
+
+def _q_word(piece: str) -> str:
+    coded = "".join(chr(o) if o in _PLAIN else f"={o:02X}" for o in piece.encode("utf-8"))
+    return f"=?utf-8?q?{coded.replace(' ', '_')}?="
+
+
+def _b_word(piece: str) -> str:
+    return f"=?utf-8?b?{binascii.b2a_base64(piece.encode('utf-8'), newline=False).decode('ascii')}?="

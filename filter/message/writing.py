@@ -1,0 +1,151 @@
+"""Header fields as octets: values checked, encoded and folded.
+
+What a value may not do is end its line: CR, LF and NUL are refused, so nothing that a handler passes on can
+become a field of its own. Text beyond ASCII becomes encoded words (RFC 2047), in address fields only in
+display names. Lines are folded at white space below 78 characters and never pass 998 (RFC 5322 section 2.1.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Final
+
+from ..address import Address, domain_key, parse_list
+from .edits import EditError
+from .transfer import LONGEST_LINE
+from .words import encode_words, needs_encoding
+
+HeaderValue = str | Address | Sequence[Address] | datetime
+"""What a header field can be set to; a datetime must be aware."""
+
+
+def write_field(name: str, value: HeaderValue, eol: bytes) -> bytes:
+    """The whole field, line ending included. Raises EditError, which names the field."""
+    if not _NAME.fullmatch(name):
+        raise EditError(f"{name!r} is no name for a header field")
+    try:
+        words = _words(name, value)
+        return _folded(name, words, eol)
+    except UnicodeEncodeError:
+        raise EditError(f"{name}: the value holds a lone surrogate, which no charset can encode") from None
+
+
+def _words(name: str, value: HeaderValue) -> list[str]:
+    """The value as words, each with the white space before it, between which the field may be folded."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise EditError(f"{name}: a date needs a time zone")
+        return format_datetime(value).split()
+    if isinstance(value, str):
+        _refuse_controls(name, value)
+        return _text(name, value.strip(" \t"))
+    addresses = [value] if isinstance(value, Address) else list(value)
+    return _addresses(name, addresses)
+
+
+def _text(name: str, text: str) -> list[str]:
+    lower = name.lower()
+    if lower in _ADDRESS_FIELDS and needs_encoding(text):
+        return _addresses(name, parse_list(text))
+    if not text.isascii() and lower in _STRUCTURED:
+        raise EditError(f"{name}: only ASCII is allowed here, not {text!r}")
+    words = _SPACED.findall(text)
+    if lower in _STRUCTURED or lower in _ADDRESS_FIELDS:
+        return words
+    return _encoded_runs(words)
+
+
+def _encoded_runs(words: Iterable[str]) -> list[str]:
+    """Words with each run that needs encoding as encoded words; the white space within a run is encoded too."""
+    found: list[str] = []
+    run = ""
+    for word in words:
+        if needs_encoding(word) or len(word) > _LONGEST_WORD:
+            run += word
+            continue
+        found += _encoded(run)
+        found.append(word)
+        run = ""
+    return found + _encoded(run)
+
+
+def _encoded(run: str) -> list[str]:
+    if not run:
+        return []
+    text = run.lstrip(" \t")
+    first, *others = encode_words(text)
+    return [run[: len(run) - len(text)] + first, *(f" {word}" for word in others)]
+
+
+def _addresses(name: str, addresses: Sequence[Address]) -> list[str]:
+    found: list[str] = []
+    for number, address in enumerate(addresses):
+        for part in (address.local, address.domain, address.name):
+            _refuse_controls(name, part)
+        comma = "," if number < len(addresses) - 1 else ""
+        spec = _spec(name, address)
+        if address.name:
+            found += _SPACED.findall(f" {_display_name(address)}")
+            found.append(f" <{spec}>{comma}")
+        else:
+            found.append(f" {spec}{comma}")
+    return found
+
+
+def _display_name(address: Address) -> str:
+    name = " ".join(address.name.split())
+    if needs_encoding(name) or len(name) > _LONGEST_WORD:
+        return " ".join(encode_words(name))
+    return str(Address(address.local, address.domain, name)).rpartition(" <")[0]
+
+
+def _spec(name: str, address: Address) -> str:
+    """The addr-spec: a domain as A-labels, unless the local part needs SMTPUTF8 anyway (RFC 6532)."""
+    if not address.local:
+        raise EditError(f"{name}: an address without a local part")
+    domain = domain_key(address.domain) if not address.domain.isascii() and address.local.isascii() else address.domain
+    if not _DOMAIN.fullmatch(domain):
+        raise EditError(f"{name}: {address.domain!r} is no domain")
+    return Address(address.local, domain).addr
+
+
+def _folded(name: str, words: Iterable[str], eol: bytes) -> bytes:
+    lines, line = [], f"{name}:"
+    for word in words:
+        piece = word if word[:1] in (" ", "\t") else f" {word}"
+        if len(line) + len(piece) > _LINE and line.strip() and not line.endswith(":"):
+            lines.append(line)
+            line = ""
+        line += piece
+    lines.append(line)
+    raw = [part.encode("utf-8") for part in lines]
+    if len(longest := max(raw, key=len)) > LONGEST_LINE:
+        raise EditError(f"{name}: a word of {len(longest)} octets cannot be folded below {LONGEST_LINE}")
+    return eol.join(raw) + eol
+
+
+def _refuse_controls(name: str, text: str) -> None:
+    if bad := _CONTROL.search(text):
+        raise EditError(f"{name}: the control character {bad[0]!r} is not allowed in a header field")
+
+
+_LINE: Final = 78
+_LONGEST_WORD: Final = 900
+_NAME: Final = re.compile(r"[!-9;-~]{1,900}")
+_CONTROL: Final = re.compile(r"[\x00\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_SPACED: Final = re.compile(r"[ \t]*[^ \t]+")
+_DOMAIN: Final = re.compile(r"[^\s<>(),;:@\"\\]*|\[[^\[\]\\\s]*\]")
+_ADDRESS_FIELDS: Final = {
+    *("from", "sender", "reply-to", "to", "cc", "bcc", "return-path", "errors-to", "disposition-notification-to"),
+    *("resent-from", "resent-sender", "resent-reply-to", "resent-to", "resent-cc", "resent-bcc"),
+}
+_STRUCTURED: Final = {
+    *("message-id", "in-reply-to", "references", "date", "content-type", "content-transfer-encoding", "content-id"),
+    *("content-disposition", "mime-version", "received", "resent-date", "resent-message-id", "dkim-signature"),
+    *("authentication-results", "arc-seal", "arc-message-signature", "arc-authentication-results"),
+    *("list-id", "list-post", "list-help", "list-unsubscribe", "list-unsubscribe-post", "list-subscribe"),
+    *("list-owner", "list-archive", "archived-at", "auto-submitted"),
+}
