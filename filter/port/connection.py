@@ -18,7 +18,7 @@ from .replies import Malformed
 from .wire import Buffer, TooLong, Vanished, Wire
 
 _LONGEST_LINE: Final = 4096
-_MOST_LINES: Final = 200
+_LONGEST_REPLY: Final = 100_000
 _GROUP: Final = 100
 
 
@@ -32,14 +32,13 @@ class Unwilling(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait: for a connection, for any one reply or write, and for the reply to a whole message.
+    """Seconds to wait: for a connection, and for any one reply or write.
 
-    RFC 5321 section 4.5.3.2 asks for 10 minutes at the last; Postfix gives us longer than that.
+    RFC 5321 section 4.5.3.2.6 asks for 10 minutes for the reply to a message; Postfix gives us longer than that.
     """
 
     connect: float = 30.0
-    reply: float = 300.0
-    final: float = 600.0
+    reply: float = 600.0
 
 
 class Connection:
@@ -50,7 +49,6 @@ class Connection:
         self.used_at = time.monotonic()
         self.is_open = True
         self.capabilities: Mapping[str, str] = {}
-        self._timeouts = timeouts
         try:
             self._wire = Wire(endpoint.connect(timeouts.connect), timeouts.reply)
         except OSError as error:
@@ -81,10 +79,7 @@ class Connection:
         except Vanished as error:
             self.close()
             raise Lost(str(error)) from error
-        self._wire.limit_waits(self._timeouts.final)
-        reply = self._reply()
-        self._wire.limit_waits(self._timeouts.reply)
-        return reply
+        return self._reply()
 
     def reset(self) -> None:
         """End a transaction without a message; where that fails the connection is closed."""
@@ -119,12 +114,13 @@ class Connection:
         return {keyword.upper(): parameters for keyword, _, parameters in words}
 
     def _reply(self) -> Reply:
-        lines: list[bytes] = []
         try:
-            while not lines or replies.continues(lines[-1]):
-                if len(lines) == _MOST_LINES:
+            line = lines = self._wire.until(b"\n", _LONGEST_LINE)
+            while line[3:4] == b"-":
+                line = self._wire.until(b"\n", _LONGEST_LINE)
+                lines += line
+                if len(lines) > _LONGEST_REPLY:
                     raise Malformed("a reply without end")
-                lines.append(self._wire.until(b"\n", _LONGEST_LINE).rstrip(b"\r\n"))
             reply = replies.decode(lines)
         except (Vanished, TooLong, Malformed) as error:
             self.close()

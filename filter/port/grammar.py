@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from ..envelope import NULL_PATH, Envelope, Recipient
+from ..envelope import NULL_PATH, Client, Envelope, Recipient
 from ..verdict import Reply
 from . import replies
 from .xtext import is_xtext
@@ -26,7 +26,7 @@ _MAILBOX: Final = re.compile(rf"(?:{_ATOM}+|{_QUOTED})(?:@{_DOMAIN})?", re.ASCII
 _ROUTE: Final = rf"@{_DOMAIN}(?:,@{_DOMAIN})*:"
 _PATH: Final = re.compile(rf" ?<(?:(?:{_ROUTE})?({_MAILBOX.pattern}))?>(?: +(.*))?", re.ASCII)
 _PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^ =\x00-\x1f\x7f][^ \x00-\x1f\x7f]*))?")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_COMMAND: Final = re.compile(rb"([!-~]*)(?: ([^\x00-\x1f\x7f]*))?\r\n")
 _NOTICES: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _LONGEST_PATH: Final = 1000
 """Well over RFC 5321's 256 octets, and with its parameters still within the 2,048 of Postfix's `line_length_limit`."""
@@ -42,21 +42,19 @@ class Refused(Exception):
 
 def command(line: bytes) -> tuple[str, str]:
     """The verb in upper case and the rest of a command line."""
-    if not line.endswith(b"\r\n"):
+    match = _COMMAND.fullmatch(line)
+    if match is None:
         raise Refused(replies.NOT_A_LINE)
-    text = line[:-2].decode("utf-8", "surrogateescape")
-    if _CONTROL.search(text):
-        raise Refused(replies.NOT_A_LINE)
-    verb, _, rest = text.partition(" ")
-    return verb.upper(), rest.strip(" ")
+    return match[1].decode("ascii").upper(), (match[2] or b"").strip(b" ").decode("utf-8", "surrogateescape")
 
 
-def mail(rest: str, message_size: int) -> Envelope:
-    """The envelope that MAIL opens, without recipients and client. `rest` is what stands behind the verb."""
+def mail(rest: str, client: Client, message_size: int) -> Envelope:
+    """The envelope that MAIL opens, without recipients. `rest` is what stands behind the verb."""
     reverse_path, parameters = _path(rest, "FROM:", replies.BAD_SENDER)
-    envelope = Envelope(reverse_path)
-    for name, value in parameters.items():
-        envelope = _with_parameter(envelope, name, value)
+    envelope = Envelope(reverse_path, client=client)
+    parameters.pop("AUTH", None)  # RFC 4954 section 5: who does not trust the client forgets it
+    if parameters:
+        envelope = replace(envelope, **dict(_mail_parameter(name, value) for name, value in parameters.items()))
     if envelope.size is not None and envelope.size > message_size:
         raise Refused(replies.TOO_BIG)
     return envelope
@@ -100,21 +98,20 @@ def _path(rest: str, keyword: str, bad_address: Reply) -> tuple[str, dict[str, s
     return path, parameters
 
 
-def _with_parameter(envelope: Envelope, name: str, value: str) -> Envelope:
+def _mail_parameter(name: str, value: str) -> tuple[str, Any]:
+    """The attribute of the envelope that a parameter of MAIL sets, and its value."""
     match name:
         case "SIZE" if re.fullmatch(r"[0-9]{1,20}", value):
-            return replace(envelope, size=int(value))
+            return "size", int(value)
         case "BODY" if value.upper() in ("7BIT", "8BITMIME"):
-            return replace(envelope, body=value.upper())
+            return "body", value.upper()
         case "SMTPUTF8" if not value:
-            return replace(envelope, smtputf8=True)
+            return "smtputf8", True
         case "RET" if value.upper() in ("FULL", "HDRS"):
-            return replace(envelope, ret=value)
+            return "ret", value
         case "ENVID" if value and is_xtext(value):
-            return replace(envelope, envid=value)
-        case "AUTH" if value:
-            return envelope  # RFC 4954 section 5: a server that does not trust its client forgets it
-        case "SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH":
+            return "envid", value
+        case "SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID":
             raise Refused(replies.SYNTAX)
         case _:
             raise Refused(replies.UNKNOWN_PARAMETER)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ..envelope import Envelope, Recipient
@@ -125,11 +125,9 @@ def _asked(connection: Connection, commands: Sequence[bytes]) -> list[Reply]:
         answers = connection.ask(commands)
     except Lost as error:
         raise Stale(str(error)) from error
-    for answer in answers:
-        if answer.code == 421:
+    for number, answer in enumerate(answers, 1):
+        if answer.code == 421 or (answer.code == 354 and number < len(answers)):
             raise Stale(str(answer))
-    if any(300 <= answer.code < 400 for answer in answers[:-1]):
-        raise Stale("a 3xx reply to a command other than DATA")
     return answers
 
 
@@ -151,17 +149,17 @@ def _content(connection: Connection, content: Outgoing, data: Reply, *, wanted: 
     return REINJECT_LOST if outcome.code == 421 or outcome.code // 100 == 3 else outcome
 
 
-def _needs(submission: Submission) -> list[str]:
+def _needs(submission: Submission) -> Iterator[str]:
     """The extensions that this mail cannot do without."""
     envelope = submission.envelope
-    dsn = (envelope.ret, envelope.envid, *(value for r in envelope.recipients for value in (r.notify, r.orcpt)))
-    needs = {
-        "SMTPUTF8": envelope.smtputf8,
-        "8BITMIME": envelope.body == "8BITMIME",
-        "DSN": any(value is not None for value in dsn),
-        "XVERP": submission.verp,
-    }
-    return [extension for extension, needed in needs.items() if needed]
+    if envelope.smtputf8:
+        yield "SMTPUTF8"
+    if envelope.body == "8BITMIME":
+        yield "8BITMIME"
+    if envelope.ret or envelope.envid or any(r.notify or r.orcpt for r in envelope.recipients):
+        yield "DSN"
+    if submission.verp:
+        yield "XVERP"
 
 
 def _mail(submission: Submission, size: int, connection: Connection) -> bytes:
@@ -170,12 +168,18 @@ def _mail(submission: Submission, size: int, connection: Connection) -> bytes:
         raise Unfit(replies.BAD_SENDER)
     announced = connection.capabilities
     words = [f"MAIL FROM:<{envelope.reverse_path}>"]
-    words += [f"SIZE={size}"] if "SIZE" in announced else []
-    words += [f"BODY={envelope.body}"] if envelope.body and "8BITMIME" in announced else []
-    words += ["SMTPUTF8"] if envelope.smtputf8 else []
-    words += [f"RET={envelope.ret}"] if envelope.ret is not None else []
-    words += [f"ENVID={envelope.envid}"] if envelope.envid is not None else []
-    words += ["XVERP"] if submission.verp else []
+    if "SIZE" in announced:
+        words.append(f"SIZE={size}")
+    if envelope.body and "8BITMIME" in announced:
+        words.append(f"BODY={envelope.body}")
+    if envelope.smtputf8:
+        words.append("SMTPUTF8")
+    if envelope.ret:
+        words.append(f"RET={envelope.ret}")
+    if envelope.envid:
+        words.append(f"ENVID={envelope.envid}")
+    if submission.verp:
+        words.append("XVERP")
     return _command(words)
 
 
@@ -183,12 +187,15 @@ def _rcpt(recipient: Recipient) -> bytes:
     if not is_mailbox(recipient.address):
         raise Unfit(replies.BAD_RECIPIENT)
     words = [f"RCPT TO:<{recipient.address}>"]
-    words += [f"NOTIFY={recipient.notify}"] if recipient.notify is not None else []
-    words += [f"ORCPT={recipient.orcpt}"] if recipient.orcpt is not None else []
+    if recipient.notify:
+        words.append(f"NOTIFY={recipient.notify}")
+    if recipient.orcpt:
+        words.append(f"ORCPT={recipient.orcpt}")
     return _command(words)
 
 
 def _command(words: list[str]) -> bytes:
-    if any(_UNFIT.search(parameter) for parameter in words[1:]):
-        raise Unfit(replies.SYNTAX)
+    for parameter in words[1:]:
+        if _UNFIT.search(parameter):
+            raise Unfit(replies.SYNTAX)
     return " ".join(words).encode("utf-8", "surrogateescape")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from ..verdict import Reply
@@ -39,7 +40,7 @@ NOT_AUTHORIZED: Final = Reply(550, "5.7.0", "XFORWARD is not taken from you")
 TOO_BIG: Final = Reply(552, "5.3.4", "Message too big")
 UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "Unsupported parameter")
 
-_LINE: Final = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
+_LINE: Final = re.compile(rb"([2-5]\d\d)(?:[ -](.*))?", re.DOTALL)
 _STATUS: Final = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _TEXT_LENGTH: Final = 480  # with code and status within the 512 octets of RFC 5321 section 4.5.3.1.5
@@ -49,6 +50,7 @@ class Malformed(Exception):
     """What came is no SMTP reply."""
 
 
+@lru_cache(maxsize=256)  # a session says the same few things over and over
 def encode(reply: Reply) -> bytes:
     """A reply as it goes over the wire; nothing in its text can end a line early or begin another reply."""
     head = f"{reply.status} " if reply.status else ""
@@ -57,26 +59,19 @@ def encode(reply: Reply) -> bytes:
     return encoded.encode("ascii", "replace")
 
 
-def decode(lines: list[bytes]) -> Reply:
-    """The reply in these lines (without line ends), with the enhanced status split off.
-
-    Raises Malformed.
-    """
-    matches = [_LINE.fullmatch(line) for line in lines]
+@lru_cache(maxsize=256)
+def decode(lines: bytes) -> Reply:
+    """The reply in these lines, with the enhanced status split off. Raises Malformed."""
+    matches = [_LINE.fullmatch(line) for line in lines.splitlines()]
     codes = {match and match[1] for match in matches}
     if None in codes or len(codes) != 1:
-        raise Malformed(repr(lines[-1][:100]))
+        raise Malformed(repr(lines[:200]))
     code = int(next(match[1] for match in matches if match))
-    texts = [(match[3] or b"").decode("utf-8", "replace") for match in matches if match]
+    texts = [(match[2] or b"").decode("utf-8", "replace") for match in matches if match]
     status = _STATUS.match(texts[0])
     if status is None or int(status[1][0]) != code // 100:
         return Reply(code, None, "\n".join(texts))
     return Reply(code, status[1], "\n".join(text.removeprefix(status[1]).removeprefix(" ") for text in texts))
-
-
-def continues(line: bytes) -> bool:
-    """Whether another line of the same reply follows."""
-    return line[3:4] == b"-"
 
 
 def _folded(line: str) -> list[str]:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from ..arrival import Arrival
@@ -209,8 +209,7 @@ class Session:
             raise Refused(replies.HELLO_FIRST)
         if self._envelope is not None:
             raise Refused(replies.NESTED_MAIL)
-        envelope = grammar.mail(rest, self._door.limits.message_size)
-        self._envelope = replace(envelope, client=self._client)
+        self._envelope = grammar.mail(rest, self._client, self._door.limits.message_size)
         self._answer(replies.SENDER_OK)
 
     def _rcpt(self, rest: str) -> None:

@@ -16,8 +16,13 @@ from typing import Final
 
 Buffer = bytes | bytearray | memoryview
 
-_BITE: Final = 256 * 1024
+_BITES: Final = (16 * 1024, 256 * 1024)
+"""Octets asked for at once: few while commands go to and fro, more where more was there than was asked for.
+
+A large buffer costs a mapping and a page fault each time, which at 4 kB a message is a third of the whole.
+"""
 _JOINED: Final = 64 * 1024
+_VECTOR: Final = 64
 
 
 class Vanished(Exception):
@@ -36,19 +41,13 @@ class Wire:
     """A connected, blocking socket. Every read and write raises Vanished or TimedOut."""
 
     def __init__(self, connection: socket.socket, timeout: float) -> None:
+        """No single read or write waits longer than `timeout` seconds."""
         self._socket = connection
         self._ahead = bytearray()
         self._queued: list[bytes] = []
-        self._timeout = 0.0
-        self.limit_waits(timeout)
-
-    def limit_waits(self, seconds: float) -> None:
-        """From now on no single read or write waits longer."""
-        if seconds != self._timeout:
-            self._timeout = seconds
-            interval = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+        interval = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
     def until(self, mark: bytes, limit: int, deadline: float | None = None) -> bytes:
         """Everything up to and with the first `mark`.
@@ -56,22 +55,23 @@ class Wire:
         Raises TooLong once the mark is found beyond `limit` octets: memory stays bounded by `limit`.
         Raises Vanished where more than ten times `limit` come without it, TimedOut at `deadline` (monotonic).
         """
-        ahead, seen, dropped = self._ahead, 0, 0
-        while (start := ahead.find(mark, max(0, seen - len(mark) + 1))) < 0:
-            seen = len(ahead)
-            if seen > limit:
-                dropped += seen
-                del ahead[: 1 - len(mark) or seen]
-                seen = len(ahead)
-            if dropped > 10 * limit:
-                raise Vanished("the peer sends without end")
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimedOut("the peer takes too long")
-            self._receive()
+        ahead = self._ahead
+        if not ahead:
+            octets = self._receive(_BITES[0])
+            if octets.find(mark) == len(octets) - len(mark) and len(octets) <= limit:
+                return octets  # by far the most common: one line, all that came
+            ahead += octets
+        start = ahead.find(mark)
+        if start < 0:
+            start = self._search_on(mark, limit, deadline)
         end = start + len(mark)
-        if dropped or end > limit:
+        if end > limit:
             del ahead[:end]
             raise TooLong
+        if end == len(ahead):
+            found = bytes(ahead)
+            ahead.clear()
+            return found
         with memoryview(ahead) as view:
             found = bytes(view[:end])
         del ahead[:end]
@@ -81,11 +81,6 @@ class Wire:
         """Put octets before all that is still to be read."""
         self._ahead[:0] = octets
 
-    @property
-    def has_line(self) -> bool:
-        """Whether a whole line was read ahead."""
-        return b"\n" in self._ahead
-
     def write(self, octets: bytes) -> None:
         """Queue octets; they leave before the next read that would block, or at `flush`."""
         self._queued.append(octets)
@@ -93,22 +88,25 @@ class Wire:
     def flush(self) -> None:
         """Send what is queued."""
         if self._queued:
-            queued, self._queued = b"".join(self._queued), []
-            self._send([queued])
+            queued = b"".join(self._queued)
+            self._queued.clear()
+            self._send(queued)
 
     def send(self, buffers: Iterable[Buffer]) -> None:
         """Send what is queued and then the buffers: small ones joined, large ones as they are."""
-        self._queued, pending = [], [b"".join(self._queued)]
-        joined = len(pending[0])
-        vector: list[Buffer] = []
+        small: list[Buffer] = [*self._queued]
+        large: list[Buffer] = []
+        self._queued.clear()
         for buffer in buffers:
             if len(buffer) > _JOINED:
-                vector += [b"".join(pending), buffer]
-                pending, joined = [], 0
-                continue
-            pending.append(bytes(buffer))
-            joined += len(buffer)
-        self._send([*vector, b"".join(pending)])
+                large += [b"".join(small), buffer]
+                small.clear()
+            else:
+                small.append(buffer)
+        if large:
+            self._send_all([*large, b"".join(small)])
+        else:
+            self._send(b"".join(small))
 
     def end_reading(self) -> None:
         """Make a read that waits now, in another thread, find the end of the stream."""
@@ -124,23 +122,56 @@ class Wire:
         """Close; what is queued is lost."""
         self._socket.close()
 
-    def _receive(self) -> None:
+    def _search_on(self, mark: bytes, limit: int, deadline: float | None) -> int:
+        """Read until `mark` is there and return where; TooLong where it comes beyond `limit`, all before it dropped."""
+        ahead, overlap = self._ahead, len(mark) - 1
+        dropped, start, bite = 0, -1, _BITES[0]
+        while start < 0:
+            seen = len(ahead)
+            if seen > limit:
+                dropped += seen - overlap
+                del ahead[: seen - overlap]
+                seen = overlap
+            if dropped > 10 * limit:
+                raise Vanished("the peer sends without end")
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimedOut("the peer takes too long")
+            octets = self._receive(bite)
+            if len(octets) == bite:
+                bite = _BITES[1]
+            ahead += octets
+            start = ahead.find(mark, max(0, seen - overlap))
+        if dropped:
+            del ahead[: start + len(mark)]
+            raise TooLong
+        return start
+
+    def _receive(self, bite: int) -> bytes:
         self.flush()
         try:
-            octets = self._socket.recv(_BITE)
+            octets = self._socket.recv(bite)
         except BlockingIOError:
             raise TimedOut("the peer keeps silent") from None
         except OSError as error:
             raise Vanished(str(error)) from error
         if not octets:
             raise Vanished("the peer closed the connection")
-        self._ahead += octets
+        return octets
 
-    def _send(self, buffers: list[Buffer]) -> None:
-        pending = [memoryview(buffer) for buffer in buffers if len(buffer)]
+    def _send(self, octets: bytes) -> None:
+        try:
+            self._socket.sendall(octets)
+        except BlockingIOError:
+            raise TimedOut("the peer does not read") from None
+        except OSError as error:
+            raise Vanished(str(error)) from error
+
+    def _send_all(self, buffers: list[Buffer]) -> None:
+        """As `_send`, without a copy: the last octets of a message and its dot leave in one segment."""
+        pending = [memoryview(buffer) for buffer in buffers if buffer]
         try:
             while pending:
-                sent = self._socket.sendmsg(pending[:64])
+                sent = self._socket.sendmsg(pending[:_VECTOR])
                 while pending and sent >= len(pending[0]):
                     sent -= len(pending.pop(0))
                 if sent:
