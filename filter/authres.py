@@ -36,11 +36,11 @@ def results(message: Message, authserv_ids: Collection[str], method: str) -> lis
 
 def parse(raw: bytes) -> tuple[str, tuple[Result, ...]] | None:
     """The authserv-id in lower case and the results of a field's raw value; None for one that is malformed."""
-    text = _without_comments(raw.decode("latin-1"))
+    text = _without_comments(raw.decode("latin-1"))  # in which no letter beyond ASCII has an ASCII lower case
     match = _FIELD.fullmatch(text) if text is not None else None
     if match is None:
         return None
-    segments = [segment[1].strip() for segment in _SEGMENT.finditer(match["rest"])]
+    segments = [segment[1].strip(_BLANKS) for segment in _SEGMENT.finditer(match["rest"])]
     if not all(_PAIRS.fullmatch(segment) for segment in segments):
         return None
     return _plain(match["id"]).lower(), tuple(_result(segment) for segment in segments if "=" in segment)
@@ -48,9 +48,9 @@ def parse(raw: bytes) -> tuple[str, tuple[Result, ...]] | None:
 
 def _result(segment: str) -> Result:
     """`method[/version]=result`, then reason and properties; the first of two equal names counts."""
-    pairs = [(pair[1].lower(), _plain(pair[2])) for pair in _PAIR.finditer(segment)]
-    (method, result), *properties = pairs
-    return Result(method, result.lower(), dict(reversed(properties)))
+    (method, result), *others = [(pair[1].lower(), _plain(pair[2])) for pair in _PAIR.finditer(segment)]
+    properties = {name: value.encode("latin-1").decode("utf-8", "replace") for name, value in reversed(others)}
+    return Result(method, result.lower(), properties)
 
 
 def _without_comments(text: str) -> str | None:
@@ -82,17 +82,21 @@ def _plain(value: str) -> str:
     return _QUOTED.sub(lambda quoted: re.sub(r"\\(.)", r"\1", quoted[0][1:-1], flags=re.DOTALL), value)
 
 
+_BLANKS: Final = " \t\r\n"
+_SPACE: Final = r"[ \t\r\n]"
 _QUOTED_STRING: Final = r'"(?:[^"\\]|\\.)*+"'
-_VALUE: Final = rf'(?:{_QUOTED_STRING}|[^\s;()"])++'
-_NAME: Final = r'[^\s;()"=/]++'
-_ONE: Final = rf"{_NAME}(?:\s*/\s*[0-9]+)?\s*=\s*{_VALUE}"
+_VALUE: Final = rf'(?:{_QUOTED_STRING}|[^ \t\r\n;()"])++'
+_NAME: Final = r'[^ \t\r\n;()"=/]++'
+_EQUALS: Final = rf"(?:{_SPACE}*+/{_SPACE}*+[0-9]++)?{_SPACE}*+={_SPACE}*+"
+_ONE: Final = rf"{_NAME}{_EQUALS}{_VALUE}"
 _QUOTED: Final = re.compile(_QUOTED_STRING, re.DOTALL)
 _NO_COMMENT: Final = re.compile(rf'(?:{_QUOTED_STRING}|[^"()])++', re.DOTALL)
 _PARENTHESIS: Final = re.compile(r"[()]|\\.", re.DOTALL)
 _FIELD: Final = re.compile(
-    rf'\s*(?P<id>{_QUOTED_STRING}|[^\s;()"=]++)(?:\s+[0-9]+)?\s*(?P<rest>(?:;(?:{_QUOTED_STRING}|[^";])*+)*+)',
+    rf'{_SPACE}*+(?P<id>{_QUOTED_STRING}|[^ \t\r\n;()"=]++)(?:{_SPACE}++[0-9]++)?{_SPACE}*+'
+    rf'(?P<rest>(?:;(?:{_QUOTED_STRING}|[^";])*+)*+)',
     re.DOTALL,
 )
 _SEGMENT: Final = re.compile(rf';((?:{_QUOTED_STRING}|[^";])*+)', re.DOTALL)
-_PAIR: Final = re.compile(rf"({_NAME})(?:\s*/\s*[0-9]+)?\s*=\s*({_VALUE})", re.DOTALL)
-_PAIRS: Final = re.compile(rf"(?:none|{_ONE}(?:\s+{_ONE})*+|)", re.DOTALL | re.IGNORECASE)
+_PAIR: Final = re.compile(rf"({_NAME}){_EQUALS}({_VALUE})", re.DOTALL)
+_PAIRS: Final = re.compile(rf"(?:none|{_ONE}(?:{_SPACE}++{_ONE})*+|)", re.DOTALL | re.IGNORECASE)
