@@ -65,9 +65,12 @@ def automatic(message: Message, reverse_path: str) -> str | None:
 
 
 def automatic_headers(original: Message) -> list[tuple[str, str]]:
-    """The fields of a program's answer (RFC 3834 section 3.1): the marks, and its place in the thread."""
-    own = original.ids("Message-ID")[:1]
-    thread = original.ids("References") or original.ids("In-Reply-To")[:1]
+    """The fields of a program's answer (RFC 3834 section 3.1): the marks, and its place in the thread.
+
+    Identifiers that no header can hold are left out, and the middle of a long thread.
+    """
+    own = _sound(original.ids("Message-ID"))[:1]
+    thread = _sound(original.ids("References")) or _sound(original.ids("In-Reply-To"))[:1]
     thread = [known for known in thread if known not in own]
     if len(thread) > _LONGEST_THREAD:
         thread = thread[:1] + thread[1 - _LONGEST_THREAD :]
@@ -106,6 +109,11 @@ def _reasons(message: Message, reverse_path: str) -> Iterator[str]:
         yield "a report"
 
 
+def _sound(ids: list[str]) -> list[str]:
+    return [known for known in ids if _ID.fullmatch(known)]
+
+
+_ID: Final = re.compile(r"<[!-~]{1,900}>")
 _LONGEST_THREAD: Final = 20
 _NUMBER: Final = re.compile(r"[0-9]+", re.ASCII)
 _COMMENT: Final = re.compile(r"\([^()]*\)")
