@@ -144,7 +144,8 @@ def test_what_we_write_ourselves_is_automatic_to_the_next_guard() -> None:
     [
         ("", {}),
         ("Message-ID: <c@x>\r\n", {"In-Reply-To": "<c@x>", "References": "<c@x>"}),
-        ("Message-ID: <c@x>\r\nReferences: <a@x>\r\n <b@x>", {"In-Reply-To": "<c@x>", "References": "<a@x> <b@x> <c@x>"}),
+        ("References: <a@x>\r\n <b@x>\r\nMessage-ID: <c@x>",
+         {"In-Reply-To": "<c@x>", "References": "<a@x> <b@x> <c@x>"}),
         ("Message-ID: <c@x>\r\nIn-Reply-To: <b@x>\r\n", {"In-Reply-To": "<c@x>", "References": "<b@x> <c@x>"}),
         ("References: <a@x>\r\n", {"References": "<a@x>"}),
         ("Message-ID: <a@x>\r\nReferences: <a@x>\r\n", {"In-Reply-To": "<a@x>", "References": "<a@x>"}),
