@@ -1,0 +1,98 @@
+"""The program that the commands belong to: where the configuration is, and how trouble is told.
+
+A mistake of the person at the keyboard, or of the system around, is told on stderr as what, where and how
+to mend it, with exit status 1; never as a traceback. A traceback is a mistake of ours. Exit status 2 is a command
+that was typed wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..config import ConfigError, Settings, find, load
+from ..loading import LoadError
+from ..store import StoreError
+
+_CONFIG: Final = f"{__name__}.config"
+
+
+class Trouble(click.ClickException):
+    """What keeps a command from its work: one finding, or a heading and several."""
+
+    def __init__(self, what: str, findings: Sequence[str] = ()) -> None:
+        super().__init__(what if not findings else "\n".join([what, *(f"  {finding}" for finding in findings)]))
+
+
+class Program(click.Group):
+    """A group of commands whose expected failures are told as `Trouble`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ConfigError, LoadError, StoreError, SQLAlchemyError, OSError) as error:
+            raise trouble(error) from error
+
+
+def trouble(error: Exception) -> Trouble:
+    """An expected failure, in words."""
+    match error:
+        case ConfigError():
+            return _several("The configuration cannot be used", [str(problem) for problem in error.problems])
+        case LoadError():
+            return _several("The handlers cannot be loaded", error.findings)
+        case StoreError():
+            return Trouble(str(error))
+        case SQLAlchemyError():
+            return Trouble(f"[store] url: the database failed: {reason(error)}")
+        case OSError(filename=name) if name is not None:
+            return Trouble(f"{name}: {error.strerror}")
+    return Trouble(str(error))
+
+
+def reason(error: BaseException) -> str:
+    """Why, on one line: what the database driver says, without the statement, or else the error itself."""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split()) or type(cause).__name__
+
+
+def _several(what: str, findings: Sequence[str]) -> Trouble:
+    return Trouble(findings[0]) if len(findings) == 1 else Trouble(f"{what}:", findings)
+
+
+def _remember(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        ctx.meta[_CONFIG] = value
+
+
+config_option: Final = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    expose_value=False,
+    callback=_remember,
+    help="The configuration; else $PENSTOCK_CONFIG, else /etc/penstock/penstock.toml.",
+)
+"""`--config FILE`, before the command's name or behind it."""
+
+
+def config_file() -> Path:
+    """The configuration file that this call means. Raises ConfigError when it is not there."""
+    named: Path | None = click.get_current_context().meta.get(_CONFIG)
+    return find(named)
+
+
+def settings() -> Settings:
+    """The configuration that this call means. Raises ConfigError."""
+    return load(config_file())
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@config_option
+@click.version_option(package_name="penstock", message="%(prog)s %(version)s")
+def program() -> None:
+    """Mail applications beside Postfix: handlers that rewrite, refuse or answer mail."""
