@@ -13,9 +13,10 @@ and local pickup, or `postsuper -r`, this:
     Received: by MYHOSTNAME (Postfix, from userid 1000)
     <TAB>id QUEUEID; DATE
 
-A stranger chooses HELO, the sender name and the recipient, but Postfix lets no control character into them. So
-only Postfix begins a line with a tab and `by`, and that is where we look, never in the middle of a line. A
-stranger may write a whole field of this form into the message, but only below those of our Postfix.
+A stranger chooses HELO, the sender name and the recipient, but Postfix lets no control character into them, and
+keeps content that begins with a blank apart from its own field. So only Postfix begins a line with a tab and
+`by`, and that is where we look, never in the middle of a line. A stranger may write a whole field of this form
+into the message, but only below those of our Postfix: never remove these by header_checks.
 """
 
 from __future__ import annotations
