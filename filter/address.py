@@ -111,6 +111,7 @@ _TOKEN: Final = re.compile(
     re.X | re.S,
 )
 _ROUTE: Final = re.compile(r"\s*@[^:<>]*:")
+_QUOTED_OR_OPEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|\(', re.S)
 _PARENTHESIS: Final = re.compile(r"[()]|\\.", re.S)
 
 
@@ -173,6 +174,15 @@ def _comment(text: str, at: int) -> tuple[str, int]:
     return text[at:].strip(), len(text)
 
 
+def _without_comments(spec: str) -> str:
+    kept, at = "", 0
+    for match in _QUOTED_OR_OPEN.finditer(spec):
+        if match[0] == "(" and match.start() >= at:
+            kept += spec[at : match.start()]
+            _, at = _comment(spec, match.end())
+    return kept + spec[at:]
+
+
 def _around(words: list[str], at: int) -> tuple[str, str]:
     """Name and addr-spec of words without angle brackets, of which number `at` holds the `@`."""
     first, last = at, at
@@ -184,6 +194,7 @@ def _around(words: list[str], at: int) -> tuple[str, str]:
 
 
 def _address(spec: str, name: str) -> Address | None:
+    spec = _without_comments(spec) if "(" in spec else spec
     spec = "".join(spec.split()) if '"' not in spec else spec.strip()
     local, domain = split(spec)
     if not local and not domain:

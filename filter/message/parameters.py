@@ -53,7 +53,9 @@ def parameters(text: str) -> dict[str, str]:
 def with_parameter(text: str, name: str, value: str | None) -> str:
     """The text with one parameter set, or removed where `value` is None; the others stay as they are."""
     others = [match for match in _PARAMETER.finditer(text) if match[1].lower().partition("*")[0] != name]
-    kept = [text.partition(";")[0].strip(), *(match[0].strip("; \t") for match in others)]
+    kept = [text.partition(";")[0].strip()]
+    for match in others:
+        kept += [match[0].strip("; \t")] if match[0].isascii() else _rewritten(match)
     return "; ".join(kept + (written(name, value) if value is not None else []))
 
 
@@ -69,6 +71,11 @@ def written(name: str, value: str) -> list[str]:
         return [f"{name}*=utf-8''{coded}"]
     pieces = re.findall(rf"(?:%..|[^%]){{1,{_LONGEST // 3}}}", coded)
     return [f"{name}*{n}*={'' if n else 'utf-8' + chr(39) * 2}{piece}" for n, piece in enumerate(pieces)]
+
+
+def _rewritten(match: re.Match[str]) -> list[str]:
+    """A parameter with raw 8-bit in it, which no rewritten field may hold; one without a proper name is dropped."""
+    return written(match[1], _words(_value(match[2]))) if _TOKEN.fullmatch(match[1]) else []
 
 
 def _value(raw: str) -> str:

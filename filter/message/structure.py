@@ -127,9 +127,16 @@ class _Scan:
                 self._close(closed, start)
                 return at
             if place is not None:
+                at = self._after_repeats(text, at)
                 self._begin_part(place, start, at)
                 return at
         return None
+
+    def _after_repeats(self, text: bytes, at: int) -> int:
+        """Step over the same delimiter line again: no line ending is left to part the two (section 5.1.1)."""
+        while (line := _LINE.match(self.source.data, at)) and line[1].rstrip(b" \t") == text:
+            at = line.end()
+        return at
 
     def _next_dashes(self, at: int) -> int | None:
         """The next line that begins with `--`: leap to a dash, then look at one window with the pattern."""
@@ -161,7 +168,7 @@ class _Scan:
     def _begin(self, header: HeaderIndex, default: str) -> Node:
         """Open the part with this header, and the messages that it holds from its first octet on."""
         first = node = self._run(header, default)
-        while node.type in _MESSAGES and header.encoding not in _ENCODED and self._may_descend(node):
+        while _holds_message(node.type) and header.encoding not in _ENCODED and self._may_descend(node):
             header = HeaderIndex(self.source, node.body, self.source.size, nested=True)
             self.defects += header.defects
             node.children.append(self._run(header, "text/plain"))
@@ -214,6 +221,11 @@ class _Scan:
         return delimiter - (2 if self.source.cut(max(delimiter - 2, 0), delimiter) == b"\r\n" else 1)
 
 
+def _holds_message(kind: str) -> bool:
+    """Whether that type is a message, or fields that read like one; delivery-status has several groups of them."""
+    return kind.startswith("message/") and not kind.endswith("delivery-status")
+
+
 _SEALED: Final = {
     *("multipart/signed", "multipart/encrypted"),
     *("application/pkcs7-mime", "application/x-pkcs7-mime"),
@@ -221,7 +233,6 @@ _SEALED: Final = {
 _ARMOR: Final = re.compile(rb"-----BEGIN PGP (?:SIGNED )?MESSAGE-----")
 _EOL: Final = re.compile(rb"\r\n?|\n")
 _WINDOW: Final = 1 << 16
-_MESSAGES: Final = {"message/rfc822", "message/global"}
 _ENCODED: Final = {"base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue"}
 _DASHES: Final = re.compile(rb"--(?<=[\r\n]--)")
 _LINE: Final = re.compile(rb"--([^\r\n]*+)(?:\r\n?|\n|\Z)")

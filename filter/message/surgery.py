@@ -15,7 +15,7 @@ from .field import Field
 from .header import HeaderIndex
 from .parameters import written
 from .source import Source
-from .structure import Node
+from .structure import Index, Limits, Node
 
 if TYPE_CHECKING:
     from .message import Message
@@ -30,7 +30,7 @@ def replace(part: Part, content: bytes | str, type: str | None, filename: str | 
         field.remove()
     for name, value in lines:
         part.add(name, value)
-    part._body, part._parts, part._reshaped = body, None, False
+    _take_body(_new_part(part, lines, body), part)
     part._declare_mime()
 
 
@@ -42,7 +42,7 @@ def remove(part: Part) -> None:
     part._editing_body()
     siblings = parent._children()
     place = siblings.index(part)
-    siblings[place : place + 1] = [] if len(siblings) > 1 else [_new_part(parent, [], b"")]
+    siblings[place : place + 1] = [] if len(siblings) > 1 else [_new_part(parent, [("Content-Type", "text/plain")], b"")]
     parent._reshaped = True
     part._parent = None
 
@@ -65,6 +65,7 @@ def wrap(part: Part, subtype: str) -> Part:
     if not _SUBTYPE.fullmatch(subtype):
         raise EditError(f"{subtype!r} is no subtype of multipart")
     part._editing_body()
+    _declare_type(part)
     message = part._message
     boundary = message._new_boundary() if message is not None else "=_boundary"
     value = f'multipart/{subtype}; boundary="{boundary}"'
@@ -88,6 +89,7 @@ def unwrap(part: Part) -> Part:
         raise EditError(f"{part.content_type}: only a multipart with one part can be unwrapped")
     part._editing_body()
     (child,) = children
+    _declare_type(child)
     parent = part.parent
     if parent is not None:
         siblings = parent._children()
@@ -148,6 +150,12 @@ def _append(whole: Part, lines: list[tuple[str, str]], body: bytes) -> Part:
     return new
 
 
+def _declare_type(part: Part) -> None:
+    """Say the type that a part has by default, since the default depends on the multipart around it."""
+    if part.parent is not None and part.content_type != "text/plain" and "Content-Type" not in part:
+        part.add("Content-Type", part.content_type)
+
+
 def _take_body(giver: Part, taker: Part) -> None:
     parts = giver._parts
     taker._tree, taker._body, taker._parts, taker._reshaped = giver._node, giver._body, parts, giver._reshaped
@@ -162,9 +170,8 @@ def _new_part(parent: Part, lines: list[tuple[str, str]], body: bytes) -> Part:
 
     eol = parent._eol
     header = b"".join(write_field(name, value, eol) for name, value in lines) + eol
-    source = Source(header + body)
-    index = HeaderIndex(source, 0, source.size, nested=True)
-    return Part(index, Node(index, source.size, "text/plain"), parent)
+    known = Index(Source(header + body), Limits())
+    return Part(known.header, known.tree, parent)
 
 
 def _described(
@@ -173,8 +180,8 @@ def _described(
     """The Content fields for a leaf with that content, and its encoded body."""
     is_text = isinstance(content, str)
     kind = type or ("text/plain" if is_text else "application/octet-stream" if isinstance(content, bytes) else _MESSAGE)
-    if not _TYPE.fullmatch(kind):
-        raise EditError(f"{kind!r} is no content type")
+    if not _TYPE.fullmatch(kind) or kind.lower().startswith("multipart/"):
+        raise EditError(f"{kind!r} is no content type for a leaf")
     octets = _text_octets(content, eol) if isinstance(content, str) else bytes(content)
     encoding = "7bit" if octets.isascii() else "8bit"
     if not kind.startswith("message/"):

@@ -17,7 +17,7 @@ LONGEST_LINE: Final = 998
 def decode(body: bytes, encoding: str) -> bytes:
     """The content of a body in that encoding (lower case). Never raises."""
     if encoding == "base64":
-        return _from_base64(body)
+        return from_base64(body)
     if encoding == "quoted-printable":
         return binascii.a2b_qp(body)
     return body
@@ -30,6 +30,15 @@ def encode(content: bytes, encoding: str, eol: bytes) -> bytes:
     if encoding == "quoted-printable":
         return _to_quoted_printable(content, eol)
     return content
+
+
+def from_base64(body: bytes) -> bytes:
+    """The octets that base64 holds, as many as there are in damaged text. Never raises."""
+    try:
+        return binascii.a2b_base64(body)
+    except binascii.Error:
+        kept = _NOT_BASE64.sub(b"", body)
+    return binascii.a2b_base64(kept[: len(kept) - (len(kept) % 4 == 1)] + b"==")
 
 
 def fitting(content: bytes, *, text: bool, declared: str = "") -> str:
@@ -56,14 +65,6 @@ def _is_plain(content: bytes) -> bool:
 def _only_line_feeds_in_crlf(content: bytes) -> bool:
     """Whether no line ending changes when mail systems rewrite them all as CRLF."""
     return content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r")
-
-
-def _from_base64(body: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(body)
-    except binascii.Error:
-        kept = _NOT_BASE64.sub(b"", body)
-    return binascii.a2b_base64(kept[: len(kept) - (len(kept) % 4 == 1)] + b"==")
 
 
 def _to_base64(content: bytes, eol: bytes) -> bytes:

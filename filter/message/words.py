@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from .charset import decode_word
+from .transfer import from_base64
 
 
 def decode_words(text: str) -> str:
@@ -60,9 +61,8 @@ def _octets(encoding: str, encoded: str) -> bytes | None:
         raw = encoded.encode("ascii")
         if encoding in "Qq":
             return binascii.a2b_qp(raw, header=True)
-        raw = raw.rstrip(b"= ")
-        return binascii.a2b_base64(raw + b"=" * (-len(raw) % 4))
-    except ValueError:                             # not ASCII, or not base64
+        return from_base64(raw)
+    except ValueError:                             # not ASCII
         return None
 
 
