@@ -47,7 +47,7 @@ HANDLER_TOO_SLOW: Final = Reply(451, "4.3.0", "A handler took too long; the mess
 STORE_FAILED: Final = Reply(451, "4.3.0", "The store is out of reach; the message is safe, try again later")
 STORE_BUSY: Final = Reply(451, "4.3.0", "This conversation is busy; try again later")
 REINJECT_FAILED: Final = Reply(451, "4.4.1", "The mail system behind the filter is out of reach; try again later")
-REINJECT_LOST: Final = Reply(451, "4.4.2", "The connection to the mail system behind the filter was lost; try again later")
+REINJECT_LOST: Final = Reply(451, "4.4.2", "The mail system behind the filter hung up; try again later")
 SOME_DEFERRED: Final = Reply(451, "4.3.0", "Some recipients could not be served now; try again later")
 
 
@@ -97,11 +97,10 @@ class Hold(Verdict):
 class _Refusal(Verdict):
     _class: str
 
-    def __init__(
-        self, code: int, status: str, text: str, *, then: Callable[..., Any] | str | None = None
-    ) -> None:
+    def __init__(self, code: int, status: str, text: str, *, then: Callable[..., Any] | str | None = None) -> None:
         if not isinstance(code, int) or code // 100 != int(self._class):
-            raise ValueError(f"{type(self).__name__} needs a code from {self._class}00 to {self._class}99, not {code!r}")
+            name, first = type(self).__name__, self._class
+            raise ValueError(f"{name} needs a code from {first}00 to {first}99, not {code!r}")
         if not re.fullmatch(rf"{self._class}\.\d{{1,3}}\.\d{{1,3}}", status):
             raise ValueError(f"{type(self).__name__} needs an enhanced status like {self._class}.7.1, not {status!r}")
         super().__init__(then=then)

@@ -1,1 +1,26 @@
+"""The store: conversations, receipts, outbox, pending questions, held mail, and the ledger.
 
+The only place of the core that knows SQLAlchemy. No engine connects before it is used, so a process
+may fork between making a `Store` and opening it.
+"""
+
+from sqlalchemy.orm import Session
+
+from .engine import StoreError, is_store_failure
+from .ledger import Ledger, LedgerBook
+from .outbox import Waiting
+from .store import Store
+from .work import Abandoned, Clash, Work
+
+__all__ = [
+    "Abandoned",
+    "Clash",
+    "Ledger",
+    "LedgerBook",
+    "Session",
+    "Store",
+    "StoreError",
+    "Waiting",
+    "Work",
+    "is_store_failure",
+]

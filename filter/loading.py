@@ -1,0 +1,84 @@
+"""Loading: from the configuration to handlers that are ready to run.
+
+Everything that can be wrong is found here, and told at once: a service that starts serves all of its
+handlers or says why not.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from .config import Settings, short_name
+from .handler import Handler, HandlerProblems, read_module
+from .routing import Router
+from .views import Views
+
+
+class LoadError(Exception):
+    """Handlers that cannot be loaded; every finding is a line with file and reason."""
+
+    def __init__(self, findings: Iterable[str]) -> None:
+        self.findings = list(findings)
+        super().__init__("\n".join(self.findings))
+
+
+def load_router(settings: Settings) -> Router:
+    """Import and read all configured handlers. Raises LoadError with all findings of all of them."""
+    handlers: list[Handler] = []
+    findings: list[str] = []
+    _extend_path(settings.service.path)
+    for name in settings.filter.handlers:
+        try:
+            handlers.append(_load(name, settings))
+        except HandlerProblems as problems:
+            findings += problems.findings
+        except Exception as error:
+            findings.append(f"{settings.origin or 'configuration'}: [filter] handlers: {_why(name, error)}")
+    if findings:
+        raise LoadError(findings)
+    return Router(handlers, settings.domains.owned)
+
+
+def _load(name: str, settings: Settings) -> Handler:
+    module = importlib.import_module(name)
+    return read_module(
+        module,
+        _views(module, settings),
+        shapes=settings.routing,
+        table=settings.handlers.get(short_name(name), {}),
+        origin=settings.origin,
+    )
+
+
+def _views(module: ModuleType, settings: Settings) -> Views:
+    if module.__file__ is None:
+        raise ImportError("it is a folder without an __init__.py", name=module.__name__)
+    return Views.for_module(
+        name=short_name(module.__name__),
+        module_file=Path(module.__file__),
+        is_package=hasattr(module, "__path__"),
+        site=settings.service.templates,
+        paths=settings.service.path,
+    )
+
+
+def _extend_path(folders: Iterable[Path]) -> None:
+    for folder in reversed([str(folder.absolute()) for folder in folders]):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+def _why(name: str, error: Exception) -> str:
+    """Why a module does not import, and where: the last place in a file, for errors in the module's own code."""
+    if isinstance(error, ModuleNotFoundError) and error.name and (name + ".").startswith(error.name + "."):
+        return f"{name} does not import: no module named {error.name!r}; is its folder in [service] path?"
+    if isinstance(error, SyntaxError):
+        return f"{name} does not import: {error.filename}:{error.lineno}: {error.msg}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    place = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    return f"{name} does not import: {place}{type(error).__name__}: {error}"

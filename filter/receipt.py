@@ -1,0 +1,85 @@
+"""Receipts: how a message that comes again is known, and what was decided about it.
+
+Postfix brings a message again when our answer was lost or was a 4xx. A receipt, written in the
+transaction that commits the effects, makes the second run replay the outcome instead of repeating it.
+
+Which message it is must survive all that happens to it between two tries (section 4.4 of the design):
+
+* the listener, and the number of passes through our own Postfix: mail that was reinjected and comes
+  back to the port (an alias into a domain of ours) carries the same IDENT, and is another message;
+* the peer's name and IDENT, Postfix's queue id. Local pickup mail has no IDENT: then the queue id in
+  the lowest of our own leading Received fields. `postsuper -r` keeps IDENT and adds such a field on top;
+* the reverse-path, and, since short queue ids are reused, a digest of body, Date and Message-ID.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Final
+
+from .arrival import Arrival
+from .envelope import Recipient
+from .message import Edit, Message
+from .received import own_received
+from .verdict import Reply
+
+WHOLE: Final = ""
+"""The recipient key of the receipt that holds the message-level result."""
+
+
+class Fate(StrEnum):
+    """What became of a recipient's copy."""
+
+    PASSES = "passes"
+    READY = "ready"
+    SENT = "sent"
+    CONSUMED = "consumed"
+    DISCARDED = "discarded"
+    HELD = "held"
+    REJECTED = "rejected"
+    DEFERRED = "deferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The outcome for one recipient. `edits` make the result from the message, `reply` is a refusal's.
+
+    `noticed`: the sender has been told of the refusal by a letter of ours.
+    """
+
+    recipient: str
+    fate: Fate
+    edits: tuple[Edit, ...] = ()
+    reply: Reply | None = None
+    noticed: bool = False
+
+
+def recipient_key(recipient: Recipient) -> str:
+    """One address twice in a transaction is one recipient, unless its DSN parameters differ."""
+    return _digest(recipient.address, recipient.orcpt, recipient.notify)
+
+
+def arrival_key(arrival: Arrival) -> str:
+    """All of the key but the message's digest, which is only needed where receipts are found or written."""
+    own = own_received(arrival.message, arrival.peer)
+    ident = arrival.envelope.client.ident or own.queue_id
+    return _digest(arrival.listener, str(own.hops), arrival.peer, ident, arrival.envelope.reverse_path)
+
+
+def message_digest(message: Message) -> str:
+    """A digest of the body's octets, Date and Message-ID as they came."""
+    made = blake2b(message.raw_body, digest_size=16)
+    for field in message.fields:
+        if field.name.lower() in ("date", "message-id"):
+            made.update(bytes(field.raw))
+    return made.hexdigest()
+
+
+def _digest(*parts: str | None) -> str:
+    made = blake2b(digest_size=16)
+    for part in parts:
+        octets = b"" if part is None else part.encode("utf-8", "surrogateescape")
+        made.update(b"%d:" % (-1 if part is None else len(octets)) + octets)
+    return made.hexdigest()

@@ -1,0 +1,90 @@
+"""Routing: from the envelope recipient to the handlers that see the message.
+
+Stateful handlers compete for a recipient: the first in configured order that reads the address takes
+it. Stateless ones do not compete: every one that matches sees the message, in configured order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .address import domain_key, split
+from .handler import Handler, Reading, Stateless
+from .pattern import reading
+from .verdict import NO_SUCH_ADDRESS, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """The stateful handler that owns a recipient, and how it read the address."""
+
+    handler: Handler
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stateless function that a message goes through, with the blanks of its route."""
+
+    handler: Handler
+    stateless: Stateless
+    blanks: Mapping[str, str] = field(default_factory=dict)
+
+
+class Router:
+    """The handlers in configured order, and the domains that are ours."""
+
+    def __init__(self, handlers: Sequence[Handler], owned: Collection[str] = ()) -> None:
+        self.handlers = tuple(handlers)
+        self.owned = frozenset(domain_key(domain) for domain in owned)
+        self.whole = tuple(
+            Passage(handler, each) for handler in self.handlers for each in handler.stateless if not each.routes
+        )
+        self._each = [(h, each) for h in self.handlers for each in h.stateless if each.routes]
+        self._stateful = [handler for handler in self.handlers if handler.routes]
+
+    def taker(self, address: str) -> Taker | None:
+        """Who owns this recipient, if anyone."""
+        text = reading(address) if self._stateful else None
+        if text is None:
+            return None
+        for handler in self._stateful:
+            if (found := handler.read(text)) is not None:
+                return Taker(handler, found)
+        return None
+
+    def passages(self, address: str) -> list[Passage]:
+        """The stateless functions with a route that matches this recipient, in configured order."""
+        text = reading(address) if self._each else None
+        if text is None:
+            return []
+        return [
+            Passage(handler, each, blanks)
+            for handler, each in self._each
+            if (blanks := _most_literal(each, text)) is not None
+        ]
+
+    def owns(self, address: str) -> bool:
+        """Whether the address is in a domain of ours, behind which there is no mailbox."""
+        return bool(self.owned) and domain_key(split(address)[1]) in self.owned
+
+    def refuse(self, address: str) -> Reply | None:
+        """At RCPT: 550 5.1.1 for an address in a domain of ours that no route knows, else None."""
+        return NO_SUCH_ADDRESS if self.owns(address) and self.taker(address) is None else None
+
+    def concerns(self, addresses: Iterable[str]) -> bool:
+        """Whether any handler wants to see mail for these recipients, or any of them is ours."""
+        return bool(self.whole) or any(
+            self.owns(address) or self.passages(address) or self.taker(address) for address in addresses
+        )
+
+
+def _most_literal(each: Stateless, text: str) -> dict[str, str] | None:
+    best: tuple[int, dict[str, Any]] | None = None
+    for route in each.routes:
+        blanks = route.pattern.match(text)
+        if blanks is not None and (best is None or route.pattern.literals > best[0]):
+            best = (route.pattern.literals, blanks)
+    return best[1] if best else None

@@ -1,0 +1,80 @@
+"""Engines: how a connection to the database behaves.
+
+SQLite (WAL, synchronous=FULL) with the driver in autocommit and `BEGIN IMMEDIATE` for every
+transaction: the driver's own default loses updates, and a deferred BEGIN that writes after another's
+commit is BUSY at once. A connection with the execution option `reads=True` opens no transaction at
+all. PostgreSQL runs transactions as REPEATABLE READ, so that the version checks see one snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+BUSY_SECONDS = 30
+
+
+class StoreError(Exception):
+    """The store cannot be opened as configured; the text says why and how to mend it."""
+
+
+def open_engine(url: str, *, synchronous: str = "FULL") -> Engine:
+    """An engine for a database URL. Nothing is connected yet. Raises StoreError."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(url, parsed.database, synchronous)
+        return create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise StoreError(f"[store] url {url!r}: {error}") from error
+
+
+def is_store_failure(error: BaseException) -> bool:
+    """Whether an exception says that the database is gone, locked or full, and not that a statement is wrong."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError | PoolTimeout | StoreError)
+
+
+def _sqlite(url: str, path: str | None, synchronous: str) -> Engine:
+    if not path or path == ":memory:" or path.startswith("file:"):
+        raise StoreError(f"[store] url {url!r}: name a file, since several connections share the store")
+    _make_file(Path(path), url)
+    # Sized so that a connection is never waited for: each door thread holds at most two.
+    engine = create_engine(url, pool_size=16, max_overflow=1000, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("reads"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _make_file(path: Path, url: str) -> None:
+    """Create the database file, readable by its owner only: it holds mail."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreError(f"[store] url {url!r}: {error.strerror}: {error.filename}") from error
+
+
+def raw_sqlite(connection: Connection) -> Any | None:
+    """The driver's connection where it is SQLite's, else None."""
+    raw = connection.connection.driver_connection
+    return raw if isinstance(raw, sqlite3.Connection) else None

@@ -1,0 +1,136 @@
+"""The outbox: letters wait here, committed with the state that they belong to, until Postfix has them.
+
+A sender claims a letter with a lease; when it dies, the lease runs out and another takes the letter
+over. So a letter is never lost, and is sent twice only where the connection died between Postfix's 250
+and its recording. A refusal for good keeps the letter as held mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+
+from ..effects import Held
+from ..envelope import Envelope
+from ..letters import Letter
+from ..message import Message
+from ..submission import Submission
+from ..verdict import Reply
+from . import contents, held
+from .rows import moment, when
+from .schema import outbox
+
+LEASE: Final = timedelta(minutes=10)
+FIRST_RETRY: Final = timedelta(seconds=5)
+LAST_RETRY: Final = timedelta(hours=1)
+GIVE_UP: Final = timedelta(days=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A letter in the outbox."""
+
+    number: int
+    handler: str
+    message_id: str
+    sender: str
+    recipients: tuple[str, ...]
+    verp: bool
+    smtputf8: bool
+    content: int
+    created: datetime
+    due: datetime
+    attempts: int
+    last_reply: str | None
+
+    def submission(self, message: Message) -> Submission:
+        """The letter as a transaction with Postfix."""
+        body = "7BIT" if all(bytes(chunk).isascii() for chunk in message.chunks()) else "8BITMIME"
+        envelope = Envelope(self.sender, body=body, smtputf8=self.smtputf8 or self._needs_utf8()).to(*self.recipients)
+        return Submission(envelope, message, self.verp)
+
+    def _needs_utf8(self) -> bool:
+        return not all(address.isascii() for address in (self.sender, *self.recipients))
+
+
+def add(connection: Connection, letter: Letter, now: datetime) -> None:
+    """Put a letter into the outbox, due at once."""
+    connection.execute(
+        insert(outbox).values(
+            handler=letter.handler, message_id=letter.message_id, sender=letter.sender,
+            recipients=list(letter.recipients), verp=letter.verp, smtputf8=letter.smtputf8,
+            content=contents.write(connection, letter.message), created=when(now), due=when(now), attempts=0,
+        )
+    )  # fmt: skip
+
+
+def claim(connection: Connection, owner: str, now: datetime, most: int) -> list[Waiting]:
+    """Take letters that are due and nobody else's, oldest first, for the time of a lease."""
+    free = or_(outbox.c.lease.is_(None), outbox.c.lease < when(now))
+    wanted = select(outbox).where(outbox.c.due <= when(now), free).order_by(outbox.c.id).limit(most)
+    rows = connection.execute(wanted.with_for_update(skip_locked=True)).mappings().all()
+    numbers = [row["id"] for row in rows]
+    until = when(now + LEASE)
+    connection.execute(update(outbox).where(outbox.c.id.in_(numbers)).values(lease=until, owner=owner))
+    return [_read(row) for row in rows]
+
+
+def settle(
+    connection: Connection, letter: Waiting, replies: Sequence[Reply], now: datetime, expires: datetime | None
+) -> None:
+    """Record what Postfix said of each recipient: taken, to be tried again, or refused and so held."""
+    late = now - letter.created > GIVE_UP
+    failed = [pair for pair in zip(letter.recipients, replies, strict=True) if not pair[1].is_ok]
+    given_up = [pair for pair in failed if late or pair[1].is_permanent]
+    again = [pair for pair in failed if pair not in given_up]
+    if given_up:
+        _hold(connection, letter, given_up, now, expires)
+    if not again:
+        connection.execute(delete(outbox).where(outbox.c.id == letter.number))
+        contents.remove(connection, letter.content)
+        return
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.id == letter.number)
+        .values(
+            recipients=[recipient for recipient, _ in again],
+            attempts=letter.attempts + 1,
+            due=when(now + min(FIRST_RETRY * 2 ** min(letter.attempts, 20), LAST_RETRY)),
+            last_reply=str(again[0][1]),
+            lease=None,
+            owner=None,
+        )
+    )
+
+
+def listed(connection: Connection) -> list[Waiting]:
+    """All letters in the outbox, oldest first."""
+    return [_read(row) for row in connection.execute(select(outbox).order_by(outbox.c.id)).mappings()]
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When the next letter is due, or when a lease runs out."""
+    soonest = connection.execute(select(func.min(func.coalesce(outbox.c.lease, outbox.c.due)))).scalar()
+    return moment(soonest)
+
+
+def _hold(
+    connection: Connection, letter: Waiting, refused: list[tuple[str, Reply]], now: datetime, expires: datetime | None
+) -> None:
+    envelope = Envelope(letter.sender, smtputf8=letter.smtputf8).to(*(recipient for recipient, _ in refused))
+    reason = f"a letter could not be delivered: {refused[0][1]}"
+    message = contents.read(connection, letter.content)
+    held.add(connection, Held(envelope, message, letter.handler, reason, expires=expires), now)
+
+
+def _read(row: Any) -> Waiting:
+    return Waiting(
+        number=row["id"], handler=row["handler"], message_id=row["message_id"], sender=row["sender"],
+        recipients=tuple(row["recipients"]), verp=row["verp"], smtputf8=row["smtputf8"], content=row["content"],
+        created=moment(row["created"]), due=moment(row["due"]), attempts=row["attempts"],
+        last_reply=row["last_reply"],
+    )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Receipts in the store, and the count of attempts at messages whose handler fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ..message import Edit
+from ..receipt import Fate, Receipt
+from ..verdict import Reply
+from .rows import when
+from .schema import attempts, receipts
+
+
+def exist(connection: Connection, arrival: str) -> bool:
+    """Whether any receipt may concern this arrival: cheap enough to ask for every message."""
+    return connection.execute(select(receipts.c.fate).where(receipts.c.arrival == arrival).limit(1)).first() is not None
+
+
+def find(connection: Connection, arrival: str, digest: str) -> dict[str, Receipt]:
+    """The receipts of a message, by recipient key."""
+    rows = connection.execute(select(receipts).where(receipts.c.arrival == arrival, receipts.c.digest == digest))
+    return {row["recipient"]: _read(row) for row in rows.mappings()}
+
+
+def add(connection: Connection, arrival: str, digest: str, new: Sequence[Receipt], now: datetime) -> None:
+    """Write receipts. Raises IntegrityError where another has settled the message in the meantime."""
+    if new:
+        named = {"arrival": arrival, "digest": digest, "at": when(now)}
+        connection.execute(insert(receipts), [{**named, **_values(receipt)} for receipt in new])
+
+
+def settle(connection: Connection, arrival: str, digest: str, changed: Iterable[Receipt]) -> None:
+    """Write a new fate over what a receipt said."""
+    for receipt in changed:
+        values = _values(receipt)
+        connection.execute(
+            update(receipts)
+            .where(
+                receipts.c.arrival == arrival,
+                receipts.c.digest == digest,
+                receipts.c.recipient == values.pop("recipient"),
+            )
+            .values(values)
+        )
+
+
+def attempts_at(connection: Connection, arrival: str, recipient: str, handler: str) -> int:
+    """How often a handler has failed at a message."""
+    return connection.execute(select(attempts.c.count).where(*_attempt(arrival, recipient, handler))).scalar() or 0
+
+
+def count_attempt(connection: Connection, arrival: str, recipient: str, handler: str, now: datetime) -> None:
+    """Count a failure of a handler at a message."""
+    if attempts_at(connection, arrival, recipient, handler):
+        same = update(attempts).where(*_attempt(arrival, recipient, handler))
+        connection.execute(same.values(count=attempts.c.count + 1, at=when(now)))
+    else:
+        named = {"arrival": arrival, "recipient": recipient, "handler": handler}
+        connection.execute(insert(attempts).values(**named, count=1, at=when(now)))
+
+
+def expire(connection: Connection, before: datetime) -> int:
+    """Delete receipts and attempts older than `before`; returns how many."""
+    return sum(
+        connection.execute(delete(table).where(table.c.at < when(before))).rowcount for table in (receipts, attempts)
+    )
+
+
+def _attempt(arrival: str, recipient: str, handler: str) -> tuple[Any, ...]:
+    c = attempts.c
+    return (c.arrival == arrival, c.recipient == recipient, c.handler == handler)
+
+
+def _values(receipt: Receipt) -> dict[str, Any]:
+    reply = receipt.reply
+    return {
+        "recipient": receipt.recipient,
+        "fate": str(receipt.fate),
+        "result": {
+            "edits": [edit.as_dict() for edit in receipt.edits],
+            "reply": [reply.code, reply.status, reply.text] if reply else None,
+        },
+        "noticed": receipt.noticed,
+    }
+
+
+def _read(row: Any) -> Receipt:
+    result = row["result"]
+    return Receipt(
+        recipient=row["recipient"],
+        fate=Fate(row["fate"]),
+        edits=tuple(Edit.from_dict(edit) for edit in result["edits"]),
+        reply=Reply(*result["reply"]) if result["reply"] else None,
+        noticed=row["noticed"],
+    )

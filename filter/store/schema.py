@@ -1,0 +1,124 @@
+"""The tables. Times are seconds since the epoch, UTC; envelopes and lists are JSON."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata: Final = MetaData()
+
+settings: Final = Table(
+    "penstock_settings",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+conversations: Final = Table(
+    "penstock_conversations",
+    metadata,
+    Column("handler", String(128), primary_key=True),
+    Column("sender", String(320), primary_key=True),
+    Column("resource", String(512), primary_key=True),
+    Column("state", String(128), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("deadline", Float, index=True),
+    Column("blanks", JSON, nullable=False),
+    Column("changed", Float, nullable=False),
+)
+
+receipts: Final = Table(
+    "penstock_receipts",
+    metadata,
+    Column("arrival", String(32), primary_key=True),
+    Column("digest", String(32), primary_key=True),
+    Column("recipient", String(32), primary_key=True),
+    Column("fate", String(16), nullable=False),
+    Column("result", JSON, nullable=False),
+    Column("noticed", Boolean, nullable=False),
+    Column("at", Float, nullable=False, index=True),
+)
+
+attempts: Final = Table(
+    "penstock_attempts",
+    metadata,
+    Column("arrival", String(32), primary_key=True),
+    Column("recipient", String(32), primary_key=True),
+    Column("handler", String(128), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("at", Float, nullable=False, index=True),
+)
+
+contents: Final = Table(
+    "penstock_contents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("size", Integer, nullable=False),
+)
+
+content_rows: Final = Table(
+    "penstock_content_rows",
+    metadata,
+    Column("content", ForeignKey("penstock_contents.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+pending: Final = Table(
+    "penstock_pending",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("handler", String(128), nullable=False),
+    Column("purpose", String(128), nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("sender", String(320), nullable=False),
+    Column("expires", Float, nullable=False, index=True),
+    Column("content", ForeignKey("penstock_contents.id"), nullable=False),
+)
+
+outbox: Final = Table(
+    "penstock_outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("handler", String(128), nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("recipients", JSON, nullable=False),
+    Column("verp", Boolean, nullable=False),
+    Column("smtputf8", Boolean, nullable=False),
+    Column("content", ForeignKey("penstock_contents.id"), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("lease", Float),
+    Column("owner", String(64)),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("last_reply", Text),
+    Index("penstock_outbox_due", "due"),
+)
+
+held: Final = Table(
+    "penstock_held",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("expires", Float, index=True),
+    Column("handler", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("traceback", Text),
+    Column("envelope", JSON, nullable=False),
+    Column("content", ForeignKey("penstock_contents.id"), nullable=False),
+)

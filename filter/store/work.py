@@ -1,0 +1,263 @@
+"""The unit of work: one decision's changes, committed together or not at all.
+
+Everything is buffered and applied at the end with version checks, so no transaction is open while
+handlers run. Only `mail.db` opens one, behind a fair lock in this process; the buffered effects then
+join it. Each scope (the message as a whole, then each recipient) is kept or dropped by itself.
+
+A run that is over its time limit is abandoned from the door's thread: its transaction is undone there
+and then, its connection closed, so that a handler that never returns holds no lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NestedTransaction, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ..effects import Conversation, Effects, Held, Key, Pending
+from ..handler import START
+from ..receipt import Receipt
+from . import contents, held, outbox, receipts
+from .engine import BUSY_SECONDS, StoreError, raw_sqlite
+from .lock import FairLock
+from .rows import moment, when
+from .schema import conversations, pending
+
+
+class Clash(Exception):
+    """Someone else changed what this decision was made on; decide again on fresh copies."""
+
+
+class Abandoned(Exception):
+    """The run was over its time limit: its work is not wanted any more."""
+
+
+class Work:
+    """A unit of work. Runs happen in one thread; `commit` and `abandon` are the door's."""
+
+    def __init__(self, engine: Engine, lock: FairLock, now: datetime) -> None:
+        self.effects = Effects()
+        self.kept = Effects()
+        self._read: dict[Key, Conversation] = {}
+        self._engine = engine
+        self._lock = lock
+        self._now = now
+        self._connection: Connection | None = None
+        self._savepoint: NestedTransaction | None = None
+        self._session: Session | None = None
+        self._abandoned = False
+
+    # `effects` are those of the scope that is open, `kept` those of the scopes before it.
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether there is anything to commit: buffered effects, or an open transaction of `mail.db`."""
+        return bool(self.kept) or self._connection is not None
+
+    # What runs read and write
+
+    def conversation(self, key: Key) -> Conversation:
+        """The conversation as runs before this one left it."""
+        for effects in (self.effects, self.kept):
+            if key in effects.moves:
+                return effects.moves[key]
+        if key not in self._read:
+            with self._reading() as connection:
+                self._read[key] = load_conversation(connection, key)
+        return self._read[key]
+
+    def pending(self, digest: str) -> Pending | None:
+        """The question that a token answers, unless it is answered already."""
+        if digest in self.effects.used or digest in self.kept.used:
+            return None
+        for asked in (*self.effects.pending, *self.kept.pending):
+            if asked.digest == digest:
+                return asked
+        with self._reading() as connection:
+            row = connection.execute(select(pending).where(pending.c.digest == digest)).mappings().first()
+            if row is None:
+                return None
+            return Pending(
+                digest=digest, handler=row["handler"], purpose=row["purpose"], facts=tuple(row["facts"]),
+                sender=row["sender"], expires=moment(row["expires"]), message=contents.read(connection, row["content"]),
+            )  # fmt: skip
+
+    def session(self) -> Session:
+        """The session of this scope; its first touch opens the transaction. Raises StoreError, Abandoned."""
+        if self._abandoned:
+            raise Abandoned
+        if self._session is None:
+            if self._connection is None:
+                self._open()
+            assert self._connection is not None
+            if self._savepoint is None:
+                self._savepoint = self._connection.begin_nested()
+            self._session = Session(bind=self._connection, join_transaction_mode="create_savepoint")
+        return self._session
+
+    # Scopes
+
+    def keep(self) -> None:
+        """End a scope and keep its effects. Raises what the database says of the session's last changes."""
+        if self._session is not None:
+            self._session.commit()
+            self._session.close()
+            self._session = None
+        if self._savepoint is not None:
+            self._savepoint.commit()
+            self._savepoint = None
+        self.kept.absorb(self.effects)
+        self.effects = Effects()
+
+    def drop(self) -> None:
+        """End a scope and forget its effects."""
+        session, self._session = self._session, None
+        savepoint, self._savepoint = self._savepoint, None
+        self.effects = Effects()
+        if session is not None:
+            session.close()
+        if savepoint is not None and savepoint.is_active:
+            savepoint.rollback()
+
+    # The end: one of these
+
+    def commit(self, receipts_: Sequence[Receipt], held_: Iterable[Held], arrival: str, digest: str) -> None:
+        """Apply everything in one transaction. Raises Clash, and what the database raises; then nothing is kept."""
+
+        def apply(connection: Connection) -> None:
+            self._apply(connection)
+            for mail in held_:
+                held.add(connection, mail, self._now)
+            receipts.add(connection, arrival, digest, receipts_, self._now)
+
+        try:
+            if self._connection is None:
+                self._open()
+            assert self._connection is not None
+            apply(self._connection)
+            self._connection.commit()
+        except IntegrityError as error:
+            raise Clash(str(error)) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Undo what is not committed, and give connection and lock back."""
+        if self._abandoned:
+            return  # the run's thread may still be at it, and finds its connection closed
+        connection, self._connection = self._connection, None
+        self.drop()
+        if connection is not None:
+            try:
+                connection.close()
+            finally:
+                self._lock.release()
+
+    def abandon(self) -> None:
+        """Undo everything from another thread than the one that runs."""
+        self._abandoned = True
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            raw = raw_sqlite(connection)
+            if raw is not None:
+                raw.interrupt()
+                raw.rollback()
+            connection.invalidate()
+        finally:
+            self._lock.release()
+
+    def _open(self) -> None:
+        if not self._lock.acquire(BUSY_SECONDS):
+            raise StoreError(f"no turn at the database in {BUSY_SECONDS} s; a handler keeps mail.db too long")
+        try:
+            connection = self._engine.connect()
+            connection.begin()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._connection = connection
+        if self._abandoned:  # while we waited for our turn
+            self.abandon()
+            raise Abandoned
+
+    def _reading(self) -> Connection:
+        return self._engine.connect().execution_options(reads=True)
+
+    def _apply(self, connection: Connection) -> None:
+        for conversation in self.kept.moves.values():
+            store_conversation(connection, conversation, self._now)
+        for digest in self.kept.used:
+            _use_up(connection, digest, self.kept)
+        for asked in self.kept.pending:
+            if asked.digest not in self.kept.used:
+                _ask(connection, asked)
+        for letter in self.kept.letters:
+            outbox.add(connection, letter, self._now)
+
+
+def load_conversation(connection: Connection, key: Key) -> Conversation:
+    """The stored conversation, or one in START."""
+    row = connection.execute(select(conversations).where(*_is(key))).mappings().first()
+    return Conversation(key) if row is None else conversation_of(row)
+
+
+def conversation_of(row: Any) -> Conversation:
+    """A row as a conversation."""
+    return Conversation(
+        key=Key(row["handler"], row["sender"], row["resource"]),
+        state=row["state"], version=row["version"], deadline=moment(row["deadline"]), blanks=row["blanks"],
+    )  # fmt: skip
+
+
+def store_conversation(connection: Connection, conversation: Conversation, now: datetime) -> None:
+    """Write the conversation over the version that it was read as. Raises Clash if that is not there any more."""
+    values = {
+        "state": conversation.state,
+        "version": conversation.version + 1,
+        "deadline": when(conversation.deadline),
+        "blanks": dict(conversation.blanks),
+        "changed": when(now),
+    }
+    key = conversation.key
+    same = (*_is(key), conversations.c.version == conversation.version)
+    if conversation.version == 0:
+        if conversation.state != START:
+            named = {"handler": key.handler, "sender": key.sender, "resource": key.resource}
+            connection.execute(insert(conversations).values(**named, **values))
+    elif conversation.state == START:
+        _one(connection.execute(delete(conversations).where(*same)).rowcount, key)
+    else:
+        _one(connection.execute(update(conversations).where(*same).values(values)).rowcount, key)
+
+
+def _is(key: Key) -> tuple[Any, ...]:
+    c = conversations.c
+    return (c.handler == key.handler, c.sender == key.sender, c.resource == key.resource)
+
+
+def _one(changed: int, key: object) -> None:
+    if changed != 1:
+        raise Clash(f"{key} was changed by another")
+
+
+def _use_up(connection: Connection, digest: str, effects: Effects) -> None:
+    if any(asked.digest == digest for asked in effects.pending):
+        return
+    content = connection.execute(select(pending.c.content).where(pending.c.digest == digest)).scalar()
+    _one(connection.execute(delete(pending).where(pending.c.digest == digest)).rowcount, "a token")
+    contents.remove(connection, int(content or 0))
+
+
+def _ask(connection: Connection, asked: Pending) -> None:
+    connection.execute(
+        insert(pending).values(
+            digest=asked.digest, handler=asked.handler, purpose=asked.purpose, facts=list(asked.facts),
+            sender=asked.sender, expires=when(asked.expires), content=contents.write(connection, asked.message),
+        )
+    )  # fmt: skip

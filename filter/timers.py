@@ -1,0 +1,112 @@
+"""Timers: what falls due in conversations, whoever's turn it is.
+
+A deadline runs once, whatever the number of workers and hosts: its transaction checks the version that
+it was read as, and the loser finds that there is nothing to do. A deadline that passed while nothing
+was running runs late.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from .clock import Clock
+from .config import Settings
+from .effects import Conversation
+from .handler import Handler
+from .machine import HandlerError, answer, moved
+from .mail import Timer
+from .routing import Router
+from .run import Run, Surroundings
+from .runs import arguments
+from .store import Clash, Store, Work, is_store_failure
+from .tokens import Tokens
+from .verdict import Verdict
+
+log = logging.getLogger("penstock")
+
+RETRY: Final = timedelta(minutes=5)
+"""After how long a timer function that failed is tried again."""
+
+
+class Timers:
+    """Runs the deadlines that have come."""
+
+    def __init__(
+        self, router: Router, store: Store, settings: Settings, tokens: Tokens, clock: Clock,
+        letters_ready: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._handlers = {handler.name: handler for handler in router.handlers}
+        self._store = store
+        self._settings = settings
+        self._tokens = tokens
+        self._clock = clock
+        self._letters_ready = letters_ready
+
+    def run_due(self) -> int:
+        """Run all deadlines that have come; returns how many ran. A failure is logged and tried again later.
+
+        Raises what a store that is out of reach raises.
+        """
+        count = 0
+        for conversation in self._store.due_conversations(self._clock.now()):
+            handler = self._handlers.get(conversation.key.handler)
+            if handler is not None and conversation.state in handler.timeouts:
+                count += self._run(handler, conversation)
+        return count
+
+    def _run(self, handler: Handler, due: Conversation) -> bool:
+        work = self._store.work(self._clock.now())
+        try:
+            found = work.conversation(due.key)
+            if found.version != due.version:
+                return False
+            self._call(handler, found, work)
+            work.keep()
+            work.commit([], [], "", "")
+        except Clash:
+            return False
+        except BaseException as error:
+            if is_store_failure(error) or isinstance(error, KeyboardInterrupt):
+                raise
+            log.exception("handler=%s: the timer of %s failed; it runs again in %s", handler.name, due.key, RETRY)
+            work.close()
+            self._postpone(due)
+            return False
+        finally:
+            work.close()
+        if work.kept.letters:
+            self._letters_ready()
+        return True
+
+    def _call(self, handler: Handler, found: Conversation, work: Work) -> None:
+        now = self._clock.now()
+        ledger = self._store.ledger.page(handler.name, now)
+        around = Surroundings(
+            work, ledger, self._tokens, now, self._settings.service.hostname, self._settings.domains.owned
+        )
+        timer = Timer(Run(around, handler, dict(found.blanks), found.key, found.state), found)
+        function = handler.timeouts[found.state].function
+        try:
+            returned = function(timer, **arguments(function, {}, handler.options))
+        except Verdict as verdict:
+            returned = verdict
+        to, verdict_ = answer(handler, returned)
+        if verdict_ is not None:
+            raise HandlerError(f"{handler.name}.{function.__name__} is a timer: it returns a state, not {verdict_!r}")
+        after = replace(found, deadline=None) if to is None else moved(handler, found, to, found.blanks, now)
+        work.effects.moves.setdefault(found.key, after)
+
+    def _postpone(self, due: Conversation) -> None:
+        work = self._store.work(self._clock.now())
+        try:
+            work.effects.moves[due.key] = replace(due, deadline=self._clock.now() + RETRY)
+            work.keep()
+            work.commit([], [], "", "")
+        except Clash:
+            pass  # someone else moved it on
+        finally:
+            work.close()
