@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from .check import check
+from .explain import explain
 from .program import program as main
 from .run import run
 
 __all__ = ["main"]
 
-for command in (run, check):
+for command in (run, check, explain):
     main.add_command(command)

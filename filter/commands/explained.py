@@ -1,0 +1,226 @@
+"""What would happen to a message, as plain values: what `penstock explain` shows and gives as JSON.
+
+The pipeline explains, and keeps nothing. The answers come from the same code that answers at the door, with a
+Postfix that takes every result and a store that writes nothing down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, cast
+
+from ..arrival import Arrival
+from ..decision import Decision, Outcome
+from ..effects import Conversation, Held
+from ..letters import Letter
+from ..message import Edit
+from ..pipeline import Pipeline
+from ..refusals import Refusals
+from ..routing import Router
+from ..settling import Settling
+from ..store import Store
+from ..submission import Submission
+from ..verdict import OK, Reply
+from ..verified import verified
+from .difference import Hunk, hunks
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What an address matches: a stateless function that sees the message, or a handler that takes it by a pattern."""
+
+    handler: str
+    function: str | None
+    pattern: str | None
+    blanks: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A function that ran, with the state of its conversation before and after, and its verdict."""
+
+    handler: str
+    function: str
+    before: str | None
+    after: str | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one recipient's copy would come to. `traceback` is of a handler that failed."""
+
+    address: str
+    matches: tuple[Match, ...]
+    steps: tuple[Ran, ...]
+    fate: str
+    reason: str
+    reply: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What would go back to Postfix for these recipients; without `edits` the message as it came."""
+
+    recipients: tuple[str, ...]
+    size: int
+    edits: tuple[Edit, ...]
+    hunks: tuple[Hunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A conversation that would change its state, and the deadline that it then has."""
+
+    handler: str
+    sender: str
+    resource: str
+    before: str
+    after: str
+    deadline: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A letter that would be sent: its envelope, header fields decoded, texts decoded."""
+
+    handler: str
+    sender: str
+    recipients: tuple[str, ...]
+    verp: bool
+    size: int
+    headers: tuple[tuple[str, str], ...]
+    plain: str | None
+    html: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A copy that would be held for a person."""
+
+    handler: str
+    recipients: tuple[str, ...]
+    reason: str
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of it. `verified` says why a refusal would reach the sender; `one_reply` is the answer over SMTP."""
+
+    envelope: dict[str, Any]
+    size: int
+    verified: str | None
+    recipients: tuple[Told, ...]
+    whole: tuple[Ran, ...] = ()
+    results: tuple[Result, ...] = ()
+    moves: tuple[Moved, ...] = ()
+    letters: tuple[Written, ...] = ()
+    held: tuple[Kept, ...] = ()
+    one_reply: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """A plain form for JSON: times in ISO 8601, the data of edits in base64."""
+        plain: dict[str, Any] = asdict(self)
+        for result, told in zip(plain["results"], self.results, strict=True):
+            result["edits"] = [edit.as_dict() for edit in told.edits]
+        for dated, name in [*((m, "deadline") for m in plain["moves"]), *((h, "expires") for h in plain["held"])]:
+            dated[name] = dated[name] and dated[name].isoformat()
+        return plain
+
+
+def explained(pipeline: Pipeline, arrival: Arrival) -> Report:
+    """What would happen to a message at the port. Nothing is kept."""
+    envelope, message = arrival.envelope, arrival.message
+    refused = {r: reply for r in envelope.recipients if (reply := pipeline.recipient(envelope, r))}
+    taken = [r for r in envelope.recipients if r not in refused]
+    report = Report(
+        envelope=envelope.as_dict(),
+        size=message.size,
+        verified=verified(envelope, message, arrival.peer, pipeline.settings.filter.authserv_ids),
+        recipients=tuple(Told(r.address, (), (), "refused", "at RCPT", str(reply)) for r, reply in refused.items()),
+    )
+    return _tried(report, pipeline, replace(arrival, envelope=envelope.to(*taken))) if taken else report
+
+
+def _tried(report: Report, pipeline: Pipeline, arrival: Arrival) -> Report:
+    explanation = pipeline.explain(arrival)
+    decision, effects = explanation.decision, explanation.effects
+    fates = [str(decision.outcomes[key].fate) for key in decision.order]
+    answers, notices = _answered(pipeline, decision)
+    replies = answers if arrival.replies_each else answers * len(fates)
+    outcomes = [decision.outcomes[key] for key in decision.order]
+    told = [_told(pipeline.router, *each) for each in zip(outcomes, fates, replies, strict=True)]
+    return replace(
+        report,
+        whole=_ran(decision.whole) if decision.whole else (),
+        recipients=(*report.recipients, *told),
+        results=tuple(_result(group) for group in decision.groups),
+        moves=tuple(_moved(pipeline.store, conversation) for conversation in effects.moves.values()),
+        letters=tuple(_written(letter) for letter in [*effects.letters, *notices]),
+        held=tuple(_kept(mail) for mail in explanation.held),
+        one_reply=None if arrival.replies_each else str(answers[0]),
+    )
+
+
+class _Unwritten:
+    """In place of the store: takes what is settled, and writes nothing down."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+
+    def settle(self, *_: object, letters: Iterable[Letter] = (), **__: object) -> None:
+        self.letters += letters
+
+
+def _answered(pipeline: Pipeline, decision: Decision) -> tuple[list[Reply], list[Letter]]:
+    """What the door would answer if Postfix took every result, and the notices that are letters."""
+    store = _Unwritten()
+    refusals = Refusals(pipeline.settings, pipeline.clock)
+    settling = Settling(cast(Store, store), refusals, pipeline.clock, letters_ready=lambda: None)
+    return settling.settle(decision, [[OK] * len(keys) for keys in decision.members]), store.letters
+
+
+def _told(router: Router, outcome: Outcome, fate: str, reply: Reply) -> Told:
+    address = outcome.recipient.address if outcome.recipient else ""
+    failure = outcome.failure.traceback if outcome.failure else None
+    return Told(address, tuple(_matches(router, address)), _ran(outcome), fate, outcome.reason, str(reply), failure)
+
+
+def _matches(router: Router, address: str) -> Iterator[Match]:
+    """What sees mail for an address: stateless functions with a route, then the handler that takes it."""
+    for passage in router.passages(address):
+        yield Match(passage.handler.name, passage.stateless.function.__name__, None, dict(passage.blanks))
+    if taker := router.taker(address):
+        yield Match(taker.handler.name, None, taker.reading.pattern.text, taker.reading.blanks)
+
+
+def _ran(outcome: Outcome) -> tuple[Ran, ...]:
+    return tuple(Ran(s.handler, s.function, s.before, s.after, s.verdict) for s in outcome.steps)
+
+
+def _result(group: Submission) -> Result:
+    addresses = tuple(recipient.address for recipient in group.envelope.recipients)
+    return Result(addresses, group.message.size, group.message.edits, tuple(hunks(group.message)))
+
+
+def _moved(store: Store, to: Conversation) -> Moved:
+    key = to.key
+    return Moved(key.handler, key.sender, key.resource, store.conversation(key).state, to.state, to.deadline)
+
+
+def _written(letter: Letter) -> Written:
+    message = letter.message
+    plain, html = message.body("plain"), message.body("html")
+    return Written(
+        letter.handler, letter.sender, letter.recipients, letter.verp, message.size,
+        headers=tuple((field.name, field.value) for field in message.fields),
+        plain=plain.text if plain else None, html=html.text if html else None,
+    )  # fmt: skip
+
+
+def _kept(mail: Held) -> Kept:
+    return Kept(mail.handler, tuple(r.address for r in mail.envelope.recipients), mail.reason, mail.expires)

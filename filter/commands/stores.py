@@ -1,0 +1,72 @@
+"""The store as commands that only look see it: the real one, or an empty one where there is none yet.
+
+Only the service makes the store: a database that `sudo penstock check` made would be root's, and the service
+could not open it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+
+from ..effects import Conversation, Key
+from ..routing import Router
+from ..store import Store, Work
+from ..store.lock import FairLock
+
+
+def missing_file(url: str) -> Path | None:
+    """The file of a SQLite store that does not exist yet, else None."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    path = Path(parsed.database)
+    return None if path.is_file() else path
+
+
+@contextmanager
+def opened(url: str, router: Router, *, state: str | None = None) -> Iterator[Store]:
+    """The store with the tables that these handlers need; an empty one for the time being where it does not exist.
+
+    With `state` every conversation is supposed to be in it. Raises StoreError, and what the database raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
+        place = url if missing_file(url) is None else f"sqlite:///{folder}/empty.db"
+        store = Store(place) if state is None else _Supposed(place, state)
+        try:
+            store.create(*(handler.metadata for handler in router.handlers if handler.metadata is not None))
+            yield store
+        finally:
+            store.close()
+
+
+class _Supposed(Store):
+    """A store whose conversations are all in one state, until a run moves them."""
+
+    def __init__(self, url: str, state: str) -> None:
+        super().__init__(url)
+        self._state = state
+
+    def work(self, now: datetime) -> Work:
+        return _SupposedWork(self._state, self._engine, self._lock, now)
+
+    def conversation(self, key: Key) -> Conversation:
+        return replace(super().conversation(key), state=self._state)
+
+
+class _SupposedWork(Work):
+    def __init__(self, state: str, engine: Engine, lock: FairLock, now: datetime) -> None:
+        super().__init__(engine, lock, now)
+        self._state = state
+
+    def conversation(self, key: Key) -> Conversation:
+        found = super().conversation(key)
+        moved = key in self.effects.moves or key in self.kept.moves
+        return found if moved else replace(found, state=self._state)
