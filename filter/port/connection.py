@@ -116,7 +116,7 @@ class Connection:
     def _reply(self) -> Reply:
         try:
             line = lines = self._wire.until(b"\n", _LONGEST_LINE)
-            while line[3:4] == b"-":
+            while line[:3].isdigit() and line[3:4] == b"-":
                 line = self._wire.until(b"\n", _LONGEST_LINE)
                 lines += line
                 if len(lines) > _LONGEST_REPLY:

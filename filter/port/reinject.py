@@ -126,7 +126,7 @@ def _asked(connection: Connection, commands: Sequence[bytes]) -> list[Reply]:
     except Lost as error:
         raise Stale(str(error)) from error
     for number, answer in enumerate(answers, 1):
-        if answer.code == 421 or (answer.code == 354 and number < len(answers)):
+        if answer.code == 421 or (300 <= answer.code < 400 and number < len(answers)):
             raise Stale(str(answer))
     return answers
 

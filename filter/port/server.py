@@ -58,6 +58,7 @@ class Server:
         self._changed = threading.Condition()
         self._stopping = False
         self._acceptor: threading.Thread | None = None
+        self._selector: selectors.BaseSelector = selectors.SelectSelector()  # of no use before the start
         self._wake_up, self._wake = -1, -1
 
     @property
@@ -68,17 +69,16 @@ class Server:
     def start(self) -> None:
         """Bind, listen, and serve in threads of its own. Raises OSError or ValueError, with nothing left bound."""
         try:
-            for wanted in self._wanted:
-                if isinstance(wanted, Listener):
-                    self._listeners.append(wanted)
-                else:
-                    bound = listen(wanted)
-                    self._bound += bound
-                    self._listeners += bound
+            self._listen()
+            self._selector = selectors.DefaultSelector()
+            self._wake_up, self._wake = os.pipe()
         except (OSError, ValueError):
+            self._selector.close()
             self._close_listeners()
             raise
-        self._wake_up, self._wake = os.pipe()
+        self._selector.register(self._wake_up, selectors.EVENT_READ)
+        for listener in self._listeners:
+            self._selector.register(listener.socket, selectors.EVENT_READ, listener)
         self._acceptor = threading.Thread(target=self._accept_all, name="penstock-accept", daemon=True)
         self._acceptor.start()
 
@@ -93,6 +93,7 @@ class Server:
         os.write(self._wake, b"!")
         self._acceptor.join()
         self._acceptor = None
+        self._selector.close()
         os.close(self._wake_up)
         os.close(self._wake)
         self._close_listeners()
@@ -110,15 +111,29 @@ class Server:
                 self._changed.wait_for(lambda: not self._sessions, _BREATH)
             return drained
 
+    def _listen(self) -> None:
+        for wanted in self._wanted:
+            if isinstance(wanted, Listener):
+                self._listeners.append(wanted)
+            else:
+                bound = listen(wanted)
+                self._bound += bound
+                self._listeners += bound
+
     def _accept_all(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._wake_up, selectors.EVENT_READ)
-            for listener in self._listeners:
-                selector.register(listener.socket, selectors.EVENT_READ, listener)
-            while not self._stopping:
-                for key, _ in selector.select():
-                    if isinstance(key.data, Listener):
-                        self._accept(key.data)
+        while not self._stopping:
+            for key, _ in self._selector.select():
+                if isinstance(key.data, Listener):
+                    self._accept_safely(key.data)
+
+    def _accept_safely(self, listener: Listener) -> None:
+        """Nothing ends the thread that accepts, not even a log that cannot be written."""
+        try:
+            self._accept(listener)
+        except Exception:
+            with contextlib.suppress(Exception):
+                log.exception("event=fault at=accept listener=%s", listener.address)
+            time.sleep(_BREATH)
 
     def _accept(self, listener: Listener) -> None:
         try:

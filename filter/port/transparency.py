@@ -23,7 +23,7 @@ _CR, _LF, _DOT = b"\r\n."
 _PIECE: Final = 1024 * 1024
 _STUFFED_DOT: Final = re.compile(rb"\n(?=\.)")  # a single literal and a lookahead: the fastest search there is
 _LF_TROUBLE: Final = re.compile(rb"\n(?:\.|(?<!\r\n))")
-_CR_TROUBLE: Final = re.compile(rb"\r[^\n]")
+_CR_TROUBLE: Final = re.compile(rb"\r(?!\n)")
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
 
 
