@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import BinaryIO
 
 import click
@@ -21,6 +20,7 @@ from .given import Given, envelope_of
 from .page import page
 from .program import config_option, settings
 from .stores import missing_file, opened
+from .width import width
 
 
 @click.command()
@@ -83,8 +83,7 @@ def _known(router: Router, state: str | None) -> None:
 
 
 def _show(report: Report, given: Given, found: Settings) -> None:
-    width = shutil.get_terminal_size((100, 24)).columns
-    for line in page(report, max(40, width)):
+    for line in page(report, width()):
         click.echo(line)
     for remark in given.remarks:
         click.echo(click.style(remark, dim=True))

@@ -133,7 +133,9 @@ def _letter(letter: Written, width: int) -> Iterator[str]:
     text = letter.plain if letter.plain is not None else letter.html
     lines += ["", *(text or "").splitlines()[:MOST_TEXT]]
     lines += _rest(letter)
-    yield from (f"  │ {cut(printable(line), width - 4)}".rstrip() for line in lines)
+    for line in lines:
+        broken = textwrap.wrap(printable(line), width - 4, drop_whitespace=False) or [""]
+        yield from (f"  │ {piece}".rstrip() for piece in broken)
 
 
 def _rest(letter: Written) -> Iterator[str]:

@@ -1,0 +1,54 @@
+"""Whether a handler may refuse mail, told from its code: does any of its functions name `Reject`?
+
+A function that names it may never reach it, and one that refuses through a library is not seen; it is a hint
+for `penstock check`, which must not run handlers to find out. A stateful handler without an
+`otherwise` of its own refuses what does not fit its state.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from types import CodeType, FunctionType, ModuleType
+
+from ..handler import Handler
+from ..verdict import Reject
+
+
+def refuses(handler: Handler) -> bool:
+    """Whether a handler's code, or what it leaves to us, may refuse mail."""
+    if handler.routes and handler.otherwise is None:
+        return True
+    return any(_names_reject(function) for module in _modules(handler) for function in _functions(module))
+
+
+def _modules(handler: Handler) -> list[ModuleType]:
+    """The handler's module and those below it."""
+    inside = f"{handler.path}."
+    return [handler.module, *(module for name, module in list(sys.modules.items()) if name.startswith(inside))]
+
+
+def _functions(module: ModuleType) -> Iterator[FunctionType]:
+    """The functions that a module defines, those of its classes too."""
+    for value in list(vars(module).values()):
+        if getattr(value, "__module__", None) != module.__name__:
+            continue
+        if inspect.isclass(value):
+            yield from (member for member in vars(value).values() if isinstance(member, FunctionType))
+        elif isinstance(value, FunctionType):
+            yield value
+
+
+def _names_reject(function: FunctionType) -> bool:
+    plain = inspect.unwrap(function)
+    names = set(_names(plain.__code__))
+    return any(name == "Reject" or plain.__globals__.get(name) is Reject for name in names)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names that code uses, that of functions within it too."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
