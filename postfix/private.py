@@ -36,6 +36,9 @@ class PrivatePostfix:
     a Postfix without content filter. `sink` is the `HOST:PORT` that takes all mail for domains that
     `owned` does not name. `aliases` are virtual aliases. `extra_main` goes above the defaults here (the
     snippets above both), `extra_master` after all services. Ports and paths are known before `start()`.
+
+    Mail that comes in by `smtp_port` counts as written here: XFORWARD says SOURCE=LOCAL, and missing headers
+    are added. Mail by `outside_port` counts as a stranger's. Any client may say by XCLIENT who it is.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class PrivatePostfix:
         self.config_directory = self.folder / "etc"
         self.log_file = self.folder / "mail.log"
         self.smtp_port = free_port()
+        self.outside_port = free_port()
         self.reinject_port = free_port()
         self._sink = sink
         self._filtered = filter is not None
@@ -106,7 +110,11 @@ class PrivatePostfix:
         self.prepare()
         self._command("postfix", "start")
         try:
-            until(lambda: _answers(self.smtp_port), 20, lambda: f"port {self.smtp_port} is silent\n{self.log_end()}")
+            until(
+                lambda: greets(socket.AF_INET, ("127.0.0.1", self.smtp_port)),
+                20,
+                lambda: f"port {self.smtp_port} is silent\n{self.log_end()}",
+            )
         except PostfixError:
             self.stop()
             raise
@@ -121,9 +129,15 @@ class PrivatePostfix:
         """Whether `master` holds its lock."""
         return self._run("postfix", "status").returncode == 0
 
-    def reload(self) -> None:
-        """Write the configuration anew and have Postfix read it."""
-        self.prepare()
+    def reconfigure(self, *arguments: str) -> None:
+        """Change the running configuration as `postconf` does: `("-e", "name=value")`, `("-MX", "name/type")`.
+
+        Without arguments it is written anew as it was at first.
+        """
+        if arguments:
+            self._command("postconf", *arguments)
+        else:
+            self.prepare()
         self._command("postfix", "reload")
 
     def flush(self) -> None:
@@ -133,6 +147,14 @@ class PrivatePostfix:
     def queue(self) -> list[dict[str, Any]]:
         """The queue as `postqueue -j` tells it: one dict a message, with `queue_name`, `recipients` and so on."""
         return [json.loads(line) for line in self._command("postqueue", "-j").splitlines()]
+
+    def delay_reasons(self) -> list[str]:
+        """Why each recipient in the queue waits; an empty text for one that was not tried yet."""
+        return [recipient.get("delay_reason", "") for item in self.queue() for recipient in item["recipients"]]
+
+    def delete(self, queue_id: str) -> None:
+        """Delete one message from the queue, or all of them (`ALL`)."""
+        self._command("postsuper", "-d", queue_id)
 
     def wait_empty(self, timeout: float = 30.0) -> None:
         """Wait until nothing is queued; PostfixError after `timeout` seconds."""
@@ -162,8 +184,8 @@ class PrivatePostfix:
         return _lines(settings | self._extra_main) + snippets
 
     def _master_cf(self) -> str:
-        door = f"127.0.0.1:{self.smtp_port}  inet  n  -  n  -  -  smtpd\n"
-        return _SERVICES + door + self._wiring.master_cf() + self._extra_master
+        doors = _DOORS.format(inside=self.smtp_port, outside=self.outside_port)
+        return _SERVICES + doors + self._wiring.master_cf() + self._extra_master
 
     def _command(self, *command: str) -> str:
         done = self._run(*command)
@@ -188,6 +210,17 @@ def free_port() -> int:
             return port
 
 
+def greets(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
+    """Whether an SMTP or LMTP server says 220 there, within 10 seconds."""
+    with socket.socket(family) as connection:
+        connection.settimeout(10)
+        try:
+            connection.connect(address)
+            return connection.recv(3) == b"220"
+        except OSError:
+            return False
+
+
 def until(happened: Callable[[], bool], timeout: float, otherwise: Callable[[], str]) -> None:
     """Wait until `happened()`; after `timeout` seconds raise PostfixError with the text of `otherwise()`."""
     end = time.monotonic() + timeout
@@ -195,14 +228,6 @@ def until(happened: Callable[[], bool], timeout: float, otherwise: Callable[[], 
         if time.monotonic() > end:
             raise PostfixError(otherwise())
         time.sleep(0.05)
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), 10) as connection:
-            return connection.recv(3) == b"220"
-    except OSError:
-        return False
 
 
 def _must_be_reachable(folder: Path) -> None:
@@ -249,6 +274,12 @@ _SETTINGS = {
     # Notices to the postmaster would only be more mail in the sink.
     "notify_classes": "",
 }
+
+_DOORS = """\
+127.0.0.1:{inside}  inet  n  -  n  -  -  smtpd
+127.0.0.1:{outside}  inet  n  -  n  -  -  smtpd
+    -o local_header_rewrite_clients=
+"""
 
 _SERVICES = """\
 # service type  private unpriv  chroot  wakeup  maxproc command + args

@@ -45,6 +45,13 @@ class Delivery:
         """The recipients without brackets, in RCPT order."""
         return tuple(_path(rcpt) for rcpt in self.rcpts)
 
+    def below_received(self, count: int) -> bytes:
+        """The octets below the `count` topmost Received fields, fewer where there are not so many.
+
+        Each pass through Postfix adds one: what comes from a site with a filter has two.
+        """
+        return re.sub(rb"\A(?:Received:[^\n]*\n(?:[ \t][^\n]*\n)*){0,%d}" % count, b"", self.content)
+
     @property
     def mail_parameters(self) -> dict[str, str]:
         """The parameters of MAIL, such as `{"BODY": "8BITMIME", "SMTPUTF8": ""}`."""
