@@ -23,7 +23,7 @@ class Edit:
 
     For a field of the message's own header `name` is its name as spelled in the result (in the source, where it was
     removed) and `occurrence` says which field of that name in the source it was, from 1; None for an
-    added one. `body` marks an edit at or behind the message's body start.
+    added one. `body` marks an edit of the message's body.
     """
 
     start: int
@@ -56,13 +56,14 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Octets in place of a span of the source; `start` None: new, wherever they come."""
+    """Octets in place of a span of the source; `start` None: new, wherever they come. `head`: for the main header."""
 
     data: bytes
     start: int | None = None
     end: int | None = None
     name: str | None = None
     occurrence: int | None = None
+    head: bool = False
 
 
 Piece = Keep | Put
@@ -110,7 +111,7 @@ def compose(first: Sequence[Edit], second: Sequence[Edit], source: memoryview, b
         over = _slice(kept, edit.start, edit.end)
         spans = [(piece.start, piece.end) for piece in over if piece.start is not None]
         start, end = (spans[0][0], spans[-1][1]) if spans else (None, None)
-        pieces.append(Put(edit.data, start, end, edit.name, edit.occurrence))
+        pieces.append(Put(edit.data, start, end, edit.name, edit.occurrence, not edit.body))
         at = edit.end
     return edits_of([*pieces, *_slice(kept, at, None)], source, body_start)
 
@@ -120,7 +121,7 @@ def _pieces(edits: Sequence[Edit], size: int) -> Iterator[Piece]:
     for edit in edits:
         if edit.start > at:
             yield Keep(at, edit.start)
-        yield Put(edit.data, edit.start, edit.end, edit.name, edit.occurrence)
+        yield Put(edit.data, edit.start, edit.end, edit.name, edit.occurrence, not edit.body)
         at = edit.end
     if at < size:
         yield Keep(at, size)
@@ -154,7 +155,7 @@ def _raw_edits(pieces: Iterable[Piece], source: memoryview, body_start: int) -> 
         if start > at:
             yield Edit(at, start, b"", body=at >= body_start)
         if isinstance(piece, Put):
-            body = piece.name is None and start >= body_start
+            body = not piece.head and start >= body_start
             yield Edit(start, end, piece.data, piece.name, piece.occurrence, body)
         elif data is not None:
             yield Edit(start, end, data, body=start >= body_start)

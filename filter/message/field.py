@@ -99,16 +99,16 @@ class Field:
         twin._removed = self._removed
         return twin
 
-    def _pieces(self, named: bool) -> Iterator[Piece]:
-        """The field as it stands, none where an added one was removed."""
+    def _pieces(self, main: bool) -> Iterator[Piece]:
+        """The field as it stands, none where an added one was removed; with its name in the message's own header."""
         if self._number is None:
             if not self._removed:
-                yield Put(self._raw or b"", name=self.name if named else None)
+                yield Put(self._raw or b"", name=self.name if main else None, head=main)
             return
         match = self._owner._index.matches[self._number]
         if self._raw is None and not self._removed:
             yield Keep(match.start(), match.end())
             return
         data = b"" if self._removed else self._raw or b""
-        name, occurrence = (self.name, self._owner._index.occurrence(self._number)) if named else (None, None)
-        yield Put(data, match.start(), match.end(), name, occurrence)
+        name, occurrence = (self.name, self._owner._index.occurrence(self._number)) if main else (None, None)
+        yield Put(data, match.start(), match.end(), name, occurrence, main)

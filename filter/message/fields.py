@@ -146,8 +146,8 @@ class Headed:
         if original._changed:
             self._overlay = [field._copy(self) for field in original._all_fields()]
 
-    def _header_pieces(self, *, named: bool = False, closing: bool = False) -> Iterator[Piece]:
-        """The header block in pieces; `named` tells which field each is, `closing` wants an empty line at the end."""
+    def _header_pieces(self, *, main: bool = False, closing: bool = False) -> Iterator[Piece]:
+        """The header block in pieces; `main` for the message's own, `closing` wants an empty line at the end."""
         index = self._index
         if not self._changed and not (closing and not index.closed):
             yield Keep(index.start, index.end)
@@ -155,16 +155,16 @@ class Headed:
         yield Keep(index.start, index.first)
         open_line = False                          # the last field of the source may lack its line ending
         for field in self._all_fields():
-            for piece in field._pieces(named):
+            for piece in field._pieces(main):
                 if open_line:
-                    yield Put(self._eol)
+                    yield Put(self._eol, head=main)
                     open_line = False
                 yield piece
                 open_line = isinstance(piece, Keep) and not index.matches[field._number or 0][3]
         if index.closed:
             yield Keep(index.last, index.end)
         else:
-            yield Put(self._eol * (2 if open_line else 1))
+            yield Put(self._eol * (2 if open_line else 1), head=main)
 
 
 _LONGEST_DATE: Final = 200

@@ -90,14 +90,14 @@ class HeaderIndex:
     def labelled(self, edit: Edit) -> Edit:
         """The edit with the name and occurrence of the field that it is about, if it is about one."""
         name, occurrence = None, None
-        if edit.start < self.end or (edit.start == edit.end == self.end == self.last):
+        if not edit.body:
             number = next((n for n, m in enumerate(self.matches) if m.span() == (edit.start, edit.end)), None)
             added = _FIELD.fullmatch(edit.data) if edit.data else None
             if number is not None and (added or not edit.data):
                 name, occurrence = self.name(number), self.occurrence(number)
             elif edit.start == edit.end and added:
                 name = added[1].decode("ascii")
-        return replace(edit, name=name, occurrence=occurrence, body=name is None and edit.start >= self.end)
+        return replace(edit, name=name, occurrence=occurrence)
 
     @property
     def defects(self) -> list[Defect]:

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 class Part(Headed):
     """One part; the message itself is its own outermost part."""
 
-    __slots__ = ("_body", "_parent", "_parts", "_reshaped", "_tree")
+    __slots__ = ("_body", "_parent", "_parts", "_place", "_reshaped", "_tree")
 
     def __init__(self, header: HeaderIndex, tree: Node | None, parent: Part | None) -> None:
         """Not for handlers: parts come from a message, or from `attach`, `replace` and `wrap`."""
         super().__init__(header)
         self._tree = tree
+        self._place = tree                        # the node whose place among the source's parts this one has
         self._parent = parent
         self._parts: list[Part] | None = None
         self._reshaped = False                     # parts were added, removed or exchanged
@@ -282,6 +283,7 @@ class Part(Headed):
 
     def _twin(self, parent: Part) -> Part:
         twin = Part(self._index, self._tree, parent)
+        twin._place = self._place
         twin._copy_changes(self)
         return twin
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def message_pieces(root: Part, main: Source) -> Iterator[Piece]:
     """The whole message on its source `main`; the fields of its own header are named."""
-    yield from root._header_pieces(named=True, closing=_body_is_changed(root))
+    yield from root._header_pieces(main=True, closing=_body_is_changed(root))
     yield from _body_pieces(root, main)
 
 
@@ -59,7 +59,7 @@ def _multipart_pieces(part: Part, boundary: bytes, main: Source) -> Iterator[Pie
         yield from _on(main, source, Keep(node.body, node.delimiters[0]))
     ended = True                                   # whether a line ending stands before what comes
     for child in part._children():
-        place = places.get(id(child._node)) if child._index is child._node.header else None
+        place = places.get(id(child._place))
         if not ended:
             yield Put(eol)
         if place is None:
@@ -67,19 +67,20 @@ def _multipart_pieces(part: Part, boundary: bytes, main: Source) -> Iterator[Pie
             yield from _part_pieces(child, main)
             ended = False
             continue
-        start, end, next_line = node.delimiters[place], child._node.end, _next_line(node, place)
-        yield from _on(main, source, Keep(start, child._node.start))
-        if child._is_changed and source.cut(child._node.start - 1, child._node.start) not in (b"\r", b"\n"):
+        origin, next_line = node.children[place], _next_line(node, place)
+        changed = child._is_changed or child._node is not origin
+        yield from _on(main, source, Keep(node.delimiters[place], origin.start))
+        if changed and source.cut(origin.start - 1, origin.start) not in (b"\r", b"\n"):
             yield Put(eol)                         # the source ends in the delimiter line
         yield from _part_pieces(child, main)
-        ended = next_line is not None and (end < next_line or not child._is_changed)
+        ended = next_line is not None and (origin.end < next_line or not changed)
         if ended and next_line is not None:
-            yield from _on(main, source, Keep(end, next_line))
+            yield from _on(main, source, Keep(origin.end, next_line))
     if node.close is not None:
         if not ended:
             yield Put(eol)
         yield from _on(main, source, Keep(node.close, node.end))
-    elif not (node.children and part._children()[-1]._node is node.children[-1]):
+    elif not (node.children and part._children()[-1]._place is node.children[-1]):
         yield Put((b"" if ended else eol) + b"--" + boundary + b"--" + eol)
 
 

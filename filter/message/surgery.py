@@ -42,7 +42,8 @@ def remove(part: Part) -> None:
     part._editing_body()
     siblings = parent._children()
     place = siblings.index(part)
-    siblings[place : place + 1] = [] if len(siblings) > 1 else [_new_part(parent, [("Content-Type", "text/plain")], b"")]
+    stand_in = [] if len(siblings) > 1 else [_new_part(parent, [("Content-Type", "text/plain")], b"")]
+    siblings[place : place + 1] = stand_in
     parent._reshaped = True
     part._parent = None
 
@@ -79,6 +80,7 @@ def wrap(part: Part, subtype: str) -> Part:
     siblings[siblings.index(part)] = whole
     parent._reshaped = True
     part._parent = whole
+    whole._place, part._place = part._place, None
     return whole
 
 
@@ -96,6 +98,7 @@ def unwrap(part: Part) -> Part:
         siblings[siblings.index(part)] = child
         parent._reshaped = True
         child._parent, part._parent = parent, None
+        child._place, part._place = part._place, None
         return child
     raws = [field.raw for field in _content_fields(child)]
     for field in _content_fields(part):
@@ -171,7 +174,9 @@ def _new_part(parent: Part, lines: list[tuple[str, str]], body: bytes) -> Part:
     eol = parent._eol
     header = b"".join(write_field(name, value, eol) for name, value in lines) + eol
     known = Index(Source(header + body), Limits())
-    return Part(known.header, known.tree, parent)
+    new = Part(known.header, known.tree, parent)
+    new._place = None
+    return new
 
 
 def _described(

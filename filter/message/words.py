@@ -14,6 +14,9 @@ from typing import Final
 from .charset import decode_word
 from .transfer import from_base64
 
+LONGEST_WORD: Final = 75
+"""The most characters that an encoded word may have (RFC 2047 section 2)."""
+
 
 def decode_words(text: str) -> str:
     """The text with its encoded words decoded; white space between two of them is dropped (section 6.2)."""
@@ -35,15 +38,17 @@ def decode_words(text: str) -> str:
     return "".join(shown) + text[done:]
 
 
-def encode_words(text: str) -> list[str]:
-    """The text as encoded words of at most 75 characters, in UTF-8; B or Q, whichever is shorter.
+def encode_words(text: str, first: int = LONGEST_WORD) -> list[str]:
+    """The text as encoded words in UTF-8; B or Q, whichever is shorter. None is longer than 75 characters.
 
+    `first` is the room for the first one, which shares its line with the field's name.
     Raises UnicodeEncodeError for a lone surrogate.
     """
     raw = text.encode("utf-8")
     if _q_cost(raw) <= (len(raw) + 2) // 3 * 4:
-        return [_q_word(piece) for piece in _pieces(text, _ROOM, _q_cost)]
-    return [_b_word(piece) for piece in _pieces(text, _ROOM // 4 * 3, len)]
+        return [_q_word(piece) for piece in _pieces(text, first - _FRAME, LONGEST_WORD - _FRAME, _q_cost)]
+    room, next_room = ((length - _FRAME) // 4 * 3 for length in (first, LONGEST_WORD))
+    return [_b_word(piece) for piece in _pieces(text, room, next_room, len)]
 
 
 def needs_encoding(text: str) -> bool:
@@ -53,7 +58,7 @@ def needs_encoding(text: str) -> bool:
 
 _WORD: Final = re.compile(r"=\?([!-)+->@-~]{1,64})(?:\*[!->@-~]{0,64})?\?([BbQq])\?([^?\r\n]*+)\?=")
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/ ")
-_ROOM: Final = 75 - len("=?utf-8?q??=")
+_FRAME: Final = len("=?utf-8?q??=")
 
 
 def _octets(encoding: str, encoded: str) -> bytes | None:
@@ -66,14 +71,14 @@ def _octets(encoding: str, encoded: str) -> bytes | None:
         return None
 
 
-def _pieces(text: str, room: int, cost: Callable[[bytes], int]) -> Iterator[str]:
-    """The text in pieces that cost no more than `room` each; no character is cut (section 5)."""
+def _pieces(text: str, room: int, next_room: int, cost: Callable[[bytes], int]) -> Iterator[str]:
+    """The text in pieces that cost no more than the room for them; no character is cut (section 5)."""
     first, spent = 0, 0
     for at, character in enumerate(text):
         price = cost(character.encode("utf-8"))
         if spent + price > room:
             yield text[first:at]
-            first, spent = at, 0
+            first, spent, room = at, 0, next_room
         spent += price
     if first < len(text):
         yield text[first:]

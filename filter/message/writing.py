@@ -16,7 +16,7 @@ from typing import Final
 from ..address import Address, domain_key, parse_list
 from .edits import EditError
 from .transfer import LONGEST_LINE
-from .words import encode_words, needs_encoding
+from .words import LONGEST_WORD, encode_words, needs_encoding
 
 HeaderValue = str | Address | Sequence[Address] | datetime
 """What a header field can be set to; a datetime must be aware."""
@@ -55,29 +55,34 @@ def _text(name: str, text: str) -> list[str]:
     words = _SPACED.findall(text)
     if lower in _STRUCTURED or lower in _ADDRESS_FIELDS:
         return words
-    return _encoded_runs(words)
+    return _encoded_runs(words, _first_room(name))
 
 
-def _encoded_runs(words: Iterable[str]) -> list[str]:
+def _encoded_runs(words: Iterable[str], room: int) -> list[str]:
     """Words with each run that needs encoding as encoded words; the white space within a run is encoded too."""
     found: list[str] = []
     run = ""
     for word in words:
-        if needs_encoding(word) or len(word) > _LONGEST_WORD:
+        if needs_encoding(word) or len(word) > _LONGEST_PLAIN:
             run += word
             continue
-        found += _encoded(run)
+        found += _encoded(run, LONGEST_WORD if found else room)
         found.append(word)
         run = ""
-    return found + _encoded(run)
+    return found + _encoded(run, LONGEST_WORD if found else room)
 
 
-def _encoded(run: str) -> list[str]:
+def _encoded(run: str, room: int) -> list[str]:
     if not run:
         return []
     text = run.lstrip(" \t")
-    first, *others = encode_words(text)
+    first, *others = encode_words(text, room)
     return [run[: len(run) - len(text)] + first, *(f" {word}" for word in others)]
+
+
+def _first_room(name: str) -> int:
+    """The room for an encoded word behind the name; of a very long name, enough for one character."""
+    return max(_LINE - 2 - len(f"{name}: "), _SHORTEST_WORD)
 
 
 def _addresses(name: str, addresses: Sequence[Address]) -> list[str]:
@@ -88,17 +93,18 @@ def _addresses(name: str, addresses: Sequence[Address]) -> list[str]:
         comma = "," if number < len(addresses) - 1 else ""
         spec = _spec(name, address)
         if address.name:
-            found += _SPACED.findall(f" {_display_name(address)}")
+            room = LONGEST_WORD if found else _first_room(name)
+            found += _SPACED.findall(f" {_display_name(address, room)}")
             found.append(f" <{spec}>{comma}")
         else:
             found.append(f" {spec}{comma}")
     return found
 
 
-def _display_name(address: Address) -> str:
+def _display_name(address: Address, room: int) -> str:
     name = " ".join(address.name.split())
-    if needs_encoding(name) or len(name) > _LONGEST_WORD:
-        return " ".join(encode_words(name))
+    if needs_encoding(name) or len(name) > _LONGEST_PLAIN:
+        return " ".join(encode_words(name, room))
     return str(Address(address.local, address.domain, name)).rpartition(" <")[0]
 
 
@@ -133,7 +139,8 @@ def _refuse_controls(name: str, text: str) -> None:
 
 
 _LINE: Final = 78
-_LONGEST_WORD: Final = 900
+_LONGEST_PLAIN: Final = 900
+_SHORTEST_WORD: Final = 24
 _NAME: Final = re.compile(r"[!-9;-~]{1,900}")
 _CONTROL: Final = re.compile(r"[\x00\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _SPACED: Final = re.compile(r"[ \t]*[^ \t]+")

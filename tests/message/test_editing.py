@@ -1,0 +1,406 @@
+"""Changes: what they do, and that they leave every other octet as it was."""
+
+import json
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from penstock.filter.address import Address
+from penstock.filter.message import Edit, EditError, Message, Part
+
+HEAD = b"Received: a\r\nSubject :  x\r\nReceived: b\r\n c\r\n\r\n"
+MIXED = (
+    b"Subject: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\npreamble\n--b\n"
+    b"Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\nGr\xfc\xdfe\n\n"
+    b"--b \nContent-Type: application/pdf; name=a.pdf\nContent-Transfer-Encoding: base64\n\nAAEC\n--b--\nepilogue"
+)
+
+
+class TestFields:
+    def test_set_replaces_the_first_and_removes_the_others(self) -> None:
+        message = Message(HEAD)
+        message["received"] = "z"
+        assert bytes(message) == b"Received: z\r\nSubject :  x\r\n\r\n"
+        assert message.edits == (
+            Edit(0, 13, b"Received: z\r\n", "Received", 1),
+            Edit(27, 44, b"", "Received", 2),
+        )
+
+    def test_set_appends_where_there_is_none(self) -> None:
+        message = Message(HEAD)
+        message["X-New"] = "z"
+        assert bytes(message) == HEAD[:-2] + b"X-New: z\r\n\r\n"
+        assert message.edits == (Edit(44, 44, b"X-New: z\r\n", "X-New"),)
+        assert message["x-new"] == "z"
+
+    def test_add_first_delete_and_edit_by_identity(self) -> None:
+        message = Message(HEAD)
+        message.add("X-New", "z", first=True)
+        message.fields[-1].value = "d"
+        message.fields[1].remove()
+        assert bytes(message) == b"X-New: z\r\nSubject :  x\r\nReceived: d\r\n\r\n"
+        del message["Received"]
+        assert list(message) == ["X-New", "Subject"]
+
+    def test_a_field_keeps_its_identity_after_others_are_gone(self) -> None:
+        message = Message(HEAD)
+        first, _, last = message.fields
+        first.remove()
+        last.value = "e"
+        assert bytes(message) == b"Subject :  x\r\nReceived: e\r\n\r\n"
+        with pytest.raises(EditError, match="Received"):
+            first.value = "gone"
+
+    def test_an_added_field_removed_again_leaves_nothing(self) -> None:
+        message = Message(HEAD)
+        message["X-New"] = "z"
+        del message["X-New"]
+        assert bytes(message) == HEAD
+        assert message.edits == ()
+
+    def test_set_param(self) -> None:
+        message = Message(b"Content-Type: text/plain; charset=x; format=flowed\n\n")
+        field = message.field("Content-Type")
+        assert field is not None
+        field.set_param("charset", "utf-8")
+        field.set_param("name", "ä b")
+        assert bytes(message).startswith(b"Content-Type: text/plain; format=flowed; charset=utf-8;\n name*=utf-8''")
+        assert field.params == {"format": "flowed", "charset": "utf-8", "name": "ä b"}
+
+    @pytest.mark.parametrize(
+        ("raw", "result"),
+        [
+            (b"", b"X: 1\r\n\r\n"),
+            (b"Body", b"X: 1\r\n\r\nBody"),
+            (b"\nBody", b"X: 1\n\nBody"),
+            (b"A: 1", b"A: 1\r\nX: 1\r\n\r\n"),
+            (b"A: 1\nBody", b"A: 1\nX: 1\n\nBody"),
+            (b"From ann\nA: 1\r\r", b"From ann\nA: 1\rX: 1\n\r"),
+            (b"A: 1\r\rBody", b"A: 1\rX: 1\r\rBody"),
+        ],
+    )
+    def test_odd_headers_and_the_messages_own_line_ending(self, raw: bytes, result: bytes) -> None:
+        message = Message(raw)
+        message["X"] = "1"
+        assert bytes(message) == result
+        assert Message(result)["X"] == "1"
+
+    @pytest.mark.parametrize("bad", ["a\r\nBcc: x", "a\nb", "a\rb", "a\0b", "\ud800"])
+    @pytest.mark.parametrize("name", ["Subject", "To", "X-Any"])
+    def test_injection_is_refused_and_names_the_field(self, name: str, bad: str) -> None:
+        message = Message(HEAD)
+        for value in (bad, Address("a", "b", bad), Address(bad, "b"), [Address("a", bad)]):
+            with pytest.raises(EditError, match=name):
+                message[name] = value
+        assert bytes(message) == HEAD
+
+    @pytest.mark.parametrize("name", ["", "A B", "A:", "Ä", "A\n"])
+    def test_bad_names_are_refused(self, name: str) -> None:
+        with pytest.raises(EditError, match="no name"):
+            Message(HEAD)[name] = "x"
+
+    @pytest.mark.parametrize(
+        ("name", "value", "line"),
+        [
+            ("Subject", "Grüße", b"Subject: =?utf-8?b?R3LDvMOfZQ==?="),
+            ("Subject", "a =?utf-8?q?b?= c", b"Subject: a =?utf-8?b?PT91dGYtOD9xP2I/PQ==?= c"),
+            ("Date", datetime(2026, 1, 5, 10, tzinfo=UTC), b"Date: Mon, 05 Jan 2026 10:00:00 +0000"),
+            ("To", Address("a", "b.org", "Ann Lee"), b"To: Ann Lee <a@b.org>"),
+            ("To", Address("a b", "b.org", 'Lee, "Ann"'), b'To: "Lee, \\"Ann\\"" <"a b"@b.org>'),
+            ("To", [Address("a", "bücher.example", "Änn"), Address("c", "d")],
+             b"To: =?utf-8?q?=C3=84nn?= <a@xn--bcher-kva.example>, c@d"),
+            ("To", "Änn <a@b.org>, c@d", b"To: =?utf-8?q?=C3=84nn?= <a@b.org>, c@d"),
+            ("To", Address("ä", "bücher.example"), "To: ä@bücher.example".encode()),
+            ("X", "", b"X:"),
+        ],
+    )  # fmt: skip
+    def test_values_as_written(self, name: str, value: str | Address | list[Address] | datetime, line: bytes) -> None:
+        message = Message(b"\r\n")
+        message[name] = value
+        assert bytes(message) == line + b"\r\n\r\n"
+
+    def test_a_date_needs_a_zone(self) -> None:
+        with pytest.raises(EditError, match="Date"):
+            Message(HEAD)["Date"] = datetime(2026, 1, 5)
+
+    @given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])).map(str.strip))
+    def test_any_text_comes_back_folded(self, text: str) -> None:
+        message = Message(b"\r\n")
+        message["Subject"] = text
+        again = Message(bytes(message))
+        assert again["Subject"] == text.strip(" \t")
+        assert all(len(line) <= 78 for line in bytes(message).split(b"\r\n") if b" " in line.strip())
+        assert len(again.fields) == 1
+
+    def test_a_long_word_is_never_over_998(self) -> None:
+        message = Message(b"\r\n")
+        message["Subject"] = "x" * 3000
+        assert max(map(len, bytes(message).split(b"\r\n"))) <= 78
+        assert message["Subject"] == "x" * 3000
+        with pytest.raises(EditError, match="References"):
+            message["References"] = "x" * 3000
+
+
+class TestParts:
+    def test_text_keeps_charset_and_encoding(self) -> None:
+        message = Message(MIXED)
+        message.parts[0].text = "Süß\n"
+        assert bytes(message) == MIXED.replace(b"Gr\xfc\xdfe\n", b"S\xfc\xdf\n")
+
+    def test_text_beyond_the_charset_becomes_utf_8(self) -> None:
+        message = Message(MIXED)
+        message.parts[0].text = "10 €, naïve\n" * 3
+        part = Message(bytes(message)).parts[0]
+        assert (part.text, part.charset) == ("10 €, naïve\n" * 3, "utf-8")
+        assert bytes(message).count(b"AAEC\n--b--\nepilogue") == 1
+
+    @pytest.mark.parametrize("encoding", ["7bit", "quoted-printable", "base64", ""])
+    @pytest.mark.parametrize("text", ["plain\n", "Grüße\n", "x" * 2000, "From a\n.\n b \n", "日本\n" * 50, ""])
+    def test_text_in_any_encoding(self, encoding: str, text: str) -> None:
+        head = f"Content-Transfer-Encoding: {encoding}\r\n" if encoding else ""
+        message = Message(f"Subject: x\r\n{head}\r\nbody\r\n".encode())
+        message.text = text
+        raw = bytes(message)
+        assert Message(raw).text == text
+        assert raw.isascii()
+        assert max(map(len, raw.split(b"\r\n"))) <= 998
+
+    def test_the_same_text_is_no_edit(self) -> None:
+        message = Message(MIXED)
+        message.parts[0].text = message.parts[0].text
+        assert message.edits == ()
+
+    def test_content(self) -> None:
+        message = Message(MIXED)
+        message.parts[1].content = b"\xff\xfe"
+        assert bytes(message) == MIXED.replace(b"AAEC", b"//4=")
+        with pytest.raises(EditError, match="multipart/mixed"):
+            message.content = b"x"
+
+    def test_replace(self) -> None:
+        message = Message(MIXED)
+        message.parts[1].replace("removed: ä\n", filename="nöte.txt")
+        part = Message(bytes(message)).parts[1]
+        assert (part.content_type, part.filename, part.text) == ("text/plain", "nöte.txt", "removed: ä\n")
+        assert bytes(message).startswith(MIXED[: MIXED.index(b"Content-Type: application")])
+        assert bytes(message).endswith(b"\n--b--\nepilogue")
+
+    def test_replace_the_whole(self) -> None:
+        message = Message(MIXED)
+        message.replace("gone\n")
+        assert bytes(message).startswith(b"Subject: x\nMIME-Version: 1.0\nContent-Type: text/plain")
+        assert Message(bytes(message)).text == "gone\n"
+
+    def test_remove(self) -> None:
+        message = Message(MIXED)
+        first, second = message.parts
+        first.remove()
+        assert bytes(message) == MIXED[: MIXED.index(b"--b\n")] + MIXED[MIXED.index(b"--b \n") :]
+        assert first.parent is None
+        second.remove()
+        assert [part.content for part in Message(bytes(message)).parts] == [b""]
+        with pytest.raises(EditError, match="multipart/mixed"):
+            message.remove()
+
+    def test_attach_to_a_multipart(self) -> None:
+        message = Message(MIXED)
+        message.attach(b"\0", filename="x.bin")
+        before, after = MIXED.split(b"--b--")
+        assert bytes(message).startswith(before)
+        assert bytes(message).endswith(b"--b--" + after)
+        assert Message(bytes(message)).parts[2].content == b"\0"
+
+    def test_attach_to_a_text_wraps_it(self) -> None:
+        message = Message(b"Subject: x\r\nContent-Type: text/html\r\n\r\n<p>\r\n")
+        message.attach("text", filename="a.txt")
+        message.attach(Message(b"Subject: inner\r\n\r\nx"))
+        again = Message(bytes(message))
+        assert [part.content_type for part in again.walk()] == [
+            *("multipart/mixed", "text/html", "text/plain", "message/rfc822", "text/plain")
+        ]
+        assert again.defects == ()
+        assert again.parts[0].content == b"<p>\r\n"
+
+    def test_wrap_and_unwrap_give_the_body_back(self) -> None:
+        raw = b"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<p>\r\n"
+        message = Message(raw)
+        assert message.wrap("mixed") is message
+        assert [part.content_type for part in message.walk()] == ["multipart/mixed", "text/html"]
+        message.unwrap()
+        assert bytes(message) == raw
+        inner = Message(MIXED)
+        whole = inner.parts[0].wrap("alternative")
+        assert whole.parts[0].text == "Grüße\n"
+        assert whole.unwrap().text == "Grüße\n"
+        assert bytes(inner) == MIXED
+        with pytest.raises(EditError, match="one part"):
+            inner.unwrap()
+
+    def test_a_footer(self) -> None:
+        message = Message(
+            b"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\nhello\r\n--b\r\n"
+            b"Content-Type: text/html\r\n\r\n<body>hello</BODY></html>\r\n--b--\r\n"
+        )
+        message.append_text("-- \nfoot\n", "<p>foot")
+        plain, html = Message(bytes(message)).parts
+        assert plain.text == "hello\n-- \nfoot\n"
+        assert html.text == "<body>hello<p>foot</BODY></html>"
+
+    def test_a_footer_where_no_text_is(self) -> None:
+        message = Message(b"Content-Type: application/pdf; name=a.pdf\r\n\r\nx")
+        message.append_text("foot\n")
+        assert [part.content_type for part in message.parts] == ["application/pdf", "text/plain"]
+        assert message.parts[1].is_attachment is False
+
+    def test_equal_changes_make_equal_bytes_and_edits(self) -> None:
+        original = Message(MIXED)
+        twins = [original.copy(), original.copy()]
+        for twin in twins:
+            twin.parts[1].wrap("alternative")
+            twin.wrap("mixed")
+        assert twins[0].edits == twins[1].edits
+
+    def test_copies_part_ways(self) -> None:
+        message = Message(MIXED)
+        message["Subject"] = "y"
+        twin = message.copy()
+        assert bytes(twin) == bytes(message)
+        twin["Subject"] = "z"
+        twin.parts[0].remove()
+        assert bytes(message) == MIXED.replace(b"Subject: x", b"Subject: y")
+        assert bytes(twin) != bytes(message)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda m: m.append_text("foot"),
+            lambda m: m.attach(b"x"),
+            lambda m: m.wrap("mixed"),
+            lambda m: m.parts[0].remove(),
+            lambda m: m.parts[0].add("X", "y"),
+            lambda m: m.replace("x"),
+            lambda m: m.__setitem__("Content-Type", "text/plain"),
+            lambda m: setattr(m.parts[0], "text", "y"),
+        ],
+    )
+    def test_what_is_sealed_is_left_alone(self, change: Callable[[Message], object]) -> None:
+        raw = b"Content-Type: multipart/signed; boundary=b\n\n--b\n\nx\n--b\n\ny\n--b--\n"
+        message = Message(raw)
+        with pytest.raises(EditError, match="signed"):
+            change(message)
+        assert bytes(message) == raw
+        message["Subject"] = "the header is free"
+        with message.unseal():
+            change(message)
+        assert bytes(message) != raw
+
+
+class TestEdits:
+    def test_are_json(self) -> None:
+        message = Message(MIXED)
+        message["Subject"] = "y"
+        message.parts[0].text = "z"
+        plain = json.loads(json.dumps([edit.as_dict() for edit in message.edits]))
+        assert tuple(Edit.from_dict(edit) for edit in plain) == message.edits
+        assert [edit.body for edit in message.edits] == [False, True]
+
+    @pytest.mark.parametrize("edits", [[Edit(5, 2, b"")], [Edit(0, 5, b""), Edit(4, 6, b"")], [Edit(0, 999, b"")]])
+    def test_bad_ones_are_refused(self, edits: list[Edit]) -> None:
+        with pytest.raises(EditError):
+            Message.with_edits(MIXED, edits)
+
+    def test_further_ones_add_to_replayed_ones(self) -> None:
+        message = Message(MIXED)
+        message["Subject"] = "y"
+        message["X-A"] = "1"
+        message.parts[0].text = "z"
+        again = Message.with_edits(MIXED, message.edits)
+        assert again["Subject"] == "y"
+        assert again.parts[0].text == "z"
+        again["Subject"] = "yy"
+        again.add("X-B", "2")
+        again.parts[1].remove()
+        named = {(edit.name, edit.occurrence) for edit in again.edits if edit.name}
+        assert named >= {("Subject", 1)}
+        assert bytes(Message.with_edits(MIXED, again.edits)) == bytes(again)
+        assert Message(bytes(again))["X-B"] == "2"
+
+
+VALUES = ["x", "Grüße " * 30, "a" * 500, "", "=?utf-8?q?x?=", "word " * 60, "x   y", "日本語" * 60]
+TEXTS = ["hello\nworld\n", "ü\n", "a" * 2000, "", "From x\n.\n\n"]
+
+
+def change_something(message: Message, dice: random.Random) -> None:
+    part = dice.choice(list(message.walk()))
+    others = [field for field in part.fields if not field.name.lower().startswith("content-")]
+    inner = Message(b"Subject: in\r\n\r\nx")
+    changes: list[Callable[[], object]] = [
+        lambda: part.__setitem__(dice.choice(["Subject", "X-A", "Comments"]), dice.choice(VALUES)),
+        lambda: part.__delitem__(dice.choice(["Subject", "From", "To", "Received", "X-A"])),
+        lambda: part.add(dice.choice(["Subject", "X-A"]), dice.choice(VALUES), first=dice.random() < 0.5),
+        lambda: others and dice.choice(others).remove(),
+        lambda: others and setattr(dice.choice(others), "value", dice.choice(VALUES)),
+        lambda: setattr(part, "text", dice.choice([*TEXTS, part.text + "-- \nfoot"])),
+        lambda: setattr(part, "content", dice.randbytes(dice.randrange(200))),
+        lambda: part.replace(dice.choice(["text ü", b"\0\1", "x"]), filename=dice.choice([None, "ü.txt", "a b.txt"])),
+        part.remove,
+        lambda: part.attach(dice.choice(["text ü", b"\0\1", inner]), filename=dice.choice([None, "x.bin"])),
+        lambda: part.wrap(dice.choice(["mixed", "alternative"])),
+        part.unwrap,
+        lambda: part.append_text("-- \nfoot\n", "<p>f"),
+    ]
+    with message.unseal():
+        dice.choice(changes)()
+
+
+def shape(message: Message) -> list[tuple[str, bytes | None, list[str]]]:
+    return [(part.content_type, None if part.parts else part.content, list(part)) for part in message.walk()]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_edits_over_the_corpus(corpus: list[Path], seed: int) -> None:
+    """The edits replay to the same octets, read back as what was set, and a copy never touches its original."""
+    dice = random.Random(seed)
+    for path in corpus:
+        raw = path.read_bytes()
+        if len(raw) > 60_000:
+            continue
+        message = Message(raw)
+        for _ in range(dice.randrange(1, 6)):
+            before = bytes(message)
+            twin = message.copy()
+            with suppress(EditError):
+                change_something(twin, dice)
+            assert bytes(message) == before, path
+            message = twin
+            if dice.random() < 0.2:
+                message = Message.with_edits(raw, [Edit.from_dict(edit.as_dict()) for edit in message.edits])
+        result = bytes(message)
+        assert message.size == len(result), path
+        assert bytes(Message.with_edits(raw, message.edits)) == result, path
+        assert shape(Message(result)) == shape(message), path
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_an_edit_of_a_leaf_or_field_stays_within_it(corpus: list[Path], seed: int) -> None:
+    dice = random.Random(seed)
+    for path in corpus:
+        message = Message(path.read_bytes())
+        if message.sealed or not list(message):
+            continue
+        field = dice.choice(message.fields)
+        if field.name.lower().startswith("content-"):
+            continue
+        leaf: Part = dice.choice([part for part in message.walk() if not part.parts])
+        start, end = leaf._node.start, leaf._node.end
+        leaf.text = "another text"
+        field.value = "another"
+        for edit in message.edits:
+            within_leaf = start <= edit.start <= edit.end <= end
+            empty_line = not edit.body and edit.data in (b"\n", b"\r\n", b"\r")
+            assert within_leaf or empty_line or edit.name in (field.name, "MIME-Version"), path
