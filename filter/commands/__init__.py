@@ -8,9 +8,11 @@ from __future__ import annotations
 from .check import check
 from .explain import explain
 from .program import program as main
+from .routes import routes
 from .run import run
+from .send import send
 
 __all__ = ["main"]
 
-for command in (run, check, explain):
+for command in (run, check, explain, routes, send):
     main.add_command(command)

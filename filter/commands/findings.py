@@ -50,7 +50,7 @@ def in_handlers(settings: Settings, router: Router) -> Iterator[Finding]:
     for handler in router.handlers:
         for function in handler.at_rcpt:
             yield Finding(
-                "warning", "handlers", f"{handler.name}.{function.__name__} is for RCPT: behind the queue it never runs",
+                "warning", "handlers", f"{handler.name}.{function.__name__} (@at_rcpt) never runs behind the queue",
                 "decide on the message as well, in a @stateless function",
             )  # fmt: skip
     refusing = [handler.name for handler in router.handlers if refuses(handler)]
@@ -58,8 +58,8 @@ def in_handlers(settings: Settings, router: Router) -> Iterator[Finding]:
         others = "held" if settings.filter.reject_unverified == "hold" else "discarded"
         yield Finding(
             "warning", "handlers",
-            f"{', '.join(refusing)} may refuse mail, behind the queue: after the queue a refusal reaches only "
-            f"verified senders; other mail is {others}",
+            f"{', '.join(refusing)} may refuse mail, but only behind the queue: after the queue a refusal reaches "
+            f"only verified senders; other refused mail is {others}",
             "name in [filter] authserv_ids whose Authentication-Results tell a verified sender"
             if not settings.filter.authserv_ids else "",
         )  # fmt: skip
