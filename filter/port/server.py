@@ -21,9 +21,10 @@ from typing import Any, Final
 from ..verdict import Reply
 from . import replies
 from .core import Pipeline
+from .door import Door, Sender
 from .limits import Limits
 from .listener import Listener, listen
-from .session import Door, Peer, Sender, Session
+from .session import Peer, Session
 from .wire import Wire
 
 log = logging.getLogger("penstock.port")

@@ -11,39 +11,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final
 
 from ..arrival import Arrival
 from ..envelope import Client, Envelope, Recipient
 from ..message import Message
-from ..submission import Submission
 from ..verdict import Reply
 from . import grammar, replies, transparency, xforward
-from .core import Pipeline
+from .door import Door
 from .grammar import Refused
-from .limits import Limits
 from .wire import TimedOut, TooLong, Vanished, Wire
 
 log = logging.getLogger("penstock.port")
-
-
-class Sender(Protocol):
-    """What takes the results back to Postfix: the Reinjector."""
-
-    def send(self, submission: Submission) -> Sequence[Reply]:
-        """One reply per recipient of the submission. Never raises."""
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """What all sessions of a server share."""
-
-    pipeline: Pipeline[Any]
-    reinjector: Sender
-    limits: Limits
-    hostname: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +199,7 @@ class Session:
         recipient = grammar.recipient(rest)
         if len(self._recipients) >= self._door.limits.recipients:
             raise Refused(replies.TOO_MANY_RECIPIENTS)
-        refusal = self._refusal(self._envelope, recipient)
+        refusal = self._door.refusal(self._envelope, recipient)
         if refusal is not None:
             self._refusals += 1
             self._answer(refusal)
@@ -238,7 +219,9 @@ class Session:
         self._answer(replies.GO_AHEAD)
         envelope = self._envelope.to(*self._recipients)
         try:
-            for reply in self._outcome(envelope, self._content()):
+            message = Message(self._content())
+            arrival = Arrival(envelope, message, self._peer.listener, self._hello or "", self._lmtp)
+            for reply in self._door.outcome(arrival):
                 self._answer(reply)
         except TooLong:
             for _ in range(len(self._recipients) if self._lmtp else 1):
@@ -262,42 +245,16 @@ class Session:
     def _quit(self, rest: str) -> None:
         self._hang_up(replies.BYE)
 
-    # -- the path of a message
-
-    def _refusal(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
-        try:
-            return self._door.pipeline.recipient(envelope, recipient)
-        except BaseException:
-            log.exception("event=fault peer=%s at=RCPT recipient=%r", self._peer.name, recipient.address)
-            return replies.FAULT
-
     def _content(self) -> bytes:
         """The message as it follows DATA. Raises TooLong when it is read to its end, and too long."""
         limits = self._door.limits
+        stuffed_limit = limits.message_size * 4 // 3 + 5  # doubled dots add a third at most
+        deadline = time.monotonic() + limits.data
         self._wire.push_back(b"\r\n")  # END may begin with the CRLF of DATA
-        stuffed_limit = limits.message_size * 4 // 3 + len(transparency.END)  # doubled dots add a third at most
-        message = transparency.received(
-            self._wire.until(transparency.END, stuffed_limit, deadline=time.monotonic() + limits.data)
-        )
+        message = transparency.unstuffed(self._wire.until(transparency.END, stuffed_limit, deadline, trim=(2, 3)))
         if len(message) > limits.message_size:
             raise TooLong
         return message
-
-    def _outcome(self, envelope: Envelope, content: bytes) -> Sequence[Reply]:
-        """The replies to a message: decide, reinject each group, settle."""
-        expected = len(envelope.recipients) if self._lmtp else 1
-        pipeline, reinjector = self._door.pipeline, self._door.reinjector
-        try:
-            arrival = Arrival(envelope, Message(content), self._peer.listener, self._hello or "", self._lmtp)
-            decision = pipeline.decide(arrival)
-            results = [reinjector.send(group) for group in decision.groups]
-            answers = pipeline.settle(decision, results)
-            if len(answers) != expected:
-                raise RuntimeError(f"{expected} replies are due, and the pipeline gave {len(answers)}")
-            return answers
-        except BaseException:  # a verdict that escapes is no Exception
-            log.exception("event=fault peer=%s at=DATA queue_id=%s", self._peer.name, envelope.queue_id)
-            return [replies.FAULT] * expected
 
     def _reset(self) -> None:
         self._client = Client()

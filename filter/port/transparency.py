@@ -27,14 +27,13 @@ _CR_TROUBLE: Final = re.compile(rb"\r(?!\n)")
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
 
 
-def received(data: bytes) -> bytes:
-    """The message in what came between the CRLF of DATA and the end of END, both with it."""
-    message = data[2:-3]
-    if message.startswith(b"."):
-        message = message[1:]
-    if _STUFFED_DOT.search(message):
-        return message.replace(b"\r\n.", b"\r\n")
-    return message
+def unstuffed(content: bytes) -> bytes:
+    """The message in what came between DATA and the final dot."""
+    if content.startswith(b"."):
+        content = content[1:]
+    if _STUFFED_DOT.search(content):
+        return content.replace(b"\r\n.", b"\r\n")
+    return content
 
 
 @dataclass(frozen=True, slots=True)

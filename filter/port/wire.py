@@ -49,8 +49,8 @@ class Wire:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
-    def until(self, mark: bytes, limit: int, deadline: float | None = None) -> bytes:
-        """Everything up to and with the first `mark`.
+    def until(self, mark: bytes, limit: int, deadline: float | None = None, trim: tuple[int, int] = (0, 0)) -> bytes:
+        """Everything up to and with the first `mark`, but for the octets that `trim` counts at both ends.
 
         Raises TooLong once the mark is found beyond `limit` octets: memory stays bounded by `limit`.
         Raises Vanished where more than ten times `limit` come without it, TimedOut at `deadline` (monotonic).
@@ -58,8 +58,8 @@ class Wire:
         ahead = self._ahead
         if not ahead:
             octets = self._receive(_BITES[0])
-            if octets.find(mark) == len(octets) - len(mark) and len(octets) <= limit:
-                return octets  # by far the most common: one line, all that came
+            if 0 <= octets.find(mark) == len(octets) - len(mark) and len(octets) <= limit:
+                return octets[trim[0] : len(octets) - trim[1]]  # by far the most common: one line, all that came
             ahead += octets
         start = ahead.find(mark)
         if start < 0:
@@ -68,12 +68,8 @@ class Wire:
         if end > limit:
             del ahead[:end]
             raise TooLong
-        if end == len(ahead):
-            found = bytes(ahead)
-            ahead.clear()
-            return found
         with memoryview(ahead) as view:
-            found = bytes(view[:end])
+            found = bytes(view[trim[0] : end - trim[1]])
         del ahead[:end]
         return found
 

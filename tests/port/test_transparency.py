@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import itertools
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from penstock.filter.port.transparency import END, outgoing, received
+from penstock.filter.port.transparency import outgoing, unstuffed
 
 TRICKY = [
     b"",
@@ -53,11 +54,11 @@ def sent(message: bytes, *cuts: int) -> bytes:
 
 @pytest.mark.parametrize("message", [message + b"\r\n" for message in TRICKY])
 def test_what_was_stuffed_comes_back(message: bytes) -> None:
-    assert received(b"\r\n" + stuffed(message) + b".\r\n") == message
+    assert unstuffed(stuffed(message)) == message
 
 
 def test_an_empty_message() -> None:
-    assert received(END) == b""
+    assert unstuffed(b"") == b""
     ready = outgoing([])
     assert (ready.size, ready.buffers) == (0, ())
 
@@ -152,3 +153,22 @@ def test_untouched_mail_is_the_same_at_the_sink(port: Any) -> None:
             client.send(stuffed(message) + b".\r\n")
             assert client.reply().startswith("250")
     assert [letter.content for letter in port.sink.letters] == messages
+
+
+CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}")
+def test_the_corpus_is_the_same_at_the_sink(port: Any) -> None:
+    files = sorted(path for path in CORPUS.rglob("*") if path.is_file() and path.stat().st_size < 1_000_000)
+    messages = [re.sub(rb"\r\n|\r|\n", b"\r\n", path.read_bytes().rstrip(b"\r\n")) + b"\r\n" for path in files]
+    with port.lmtp() as client:
+        for message in messages:
+            assert client.mail("a@x.test", content=stuffed(message)).startswith("250")
+    changed = [
+        str(path)
+        for path, message, came, left in zip(files, messages, port.pipeline.arrivals, port.sink.letters, strict=True)
+        if not bytes(came.message) == left.content == message
+    ]
+    assert not changed
+    assert len(files) > 500
