@@ -1,7 +1,6 @@
 """Address patterns: what they match, what they refuse, and the way back."""
 
 import pytest
-
 from penstock.filter.pattern import PatternError, compile_pattern, reading
 
 

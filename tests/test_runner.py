@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-
 from penstock.filter.runner import Runner, TimeLimit
 from penstock.filter.verdict import Reject
 

@@ -1,7 +1,6 @@
 """Verdicts and replies."""
 
 import pytest
-
 from penstock.filter.verdict import Accept, Defer, Discard, Hold, Reject, Verdict
 
 
