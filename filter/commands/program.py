@@ -91,7 +91,7 @@ def settings() -> Settings:
     return load(config_file())
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("penstock", cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @config_option
 @click.version_option(package_name="penstock", message="%(prog)s %(version)s")
 def program() -> None:

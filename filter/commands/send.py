@@ -26,15 +26,15 @@ _BARE_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 @click.argument("file", type=click.File("rb"), metavar="[FILE.eml]", required=False)
 @click.option("--from", "sender", metavar="ADDRESS", help="The reverse-path, <> for null; else the header's From.")
 @click.option("--to", "recipients", metavar="ADDRESS", multiple=True, help="Recipient, repeatable; else the header's.")
-@click.option("--subject", default="A message from penstock send", show_default=True, help="Its Subject, without a file.")
-@click.option("--text", default="Hello.", show_default=True, help="Its text, without a file.")
+@click.option("--subject", default="A message from penstock send", show_default=True, help="The Subject, where there is no file.")
+@click.option("--text", default="Hello.", show_default=True, help="The text, where there is no file.")
 @click.option(
     "--host", default="127.0.0.1:25", show_default=True, metavar="ADDRESS",
     help="Where to: host:port, [v6]:port, or unix:/path (which means LMTP).",
 )
 @click.option("--lmtp", is_flag=True, help="Speak LMTP: one reply for each recipient.")
 @click.option("--notify", metavar="WHEN", help="DSN: NEVER, or some of SUCCESS,FAILURE,DELAY.")
-@click.option("--ret", type=click.Choice(["FULL", "HDRS"], case_sensitive=False), help="DSN: what a notice returns.")
+@click.option("--ret", type=click.Choice(["full", "hdrs"]), help="DSN: what a notice returns.")
 @click.option("--envid", metavar="ID", help="DSN: an id that notices repeat, as xtext.")
 @click.option("--smtputf8", is_flag=True, help="Ask for SMTPUTF8, for addresses or headers beyond ASCII.")
 def send(

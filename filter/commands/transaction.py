@@ -55,7 +55,7 @@ def _mail(session: smtplib.SMTP, sender: str, content: bytes, parameters: Parame
     words = [f"MAIL FROM:<{sender}>"]
     words += [f"SIZE={len(content)}"] if session.has_extn("size") else []
     words += ["BODY=8BITMIME"] if session.has_extn("8bitmime") and not content.isascii() else []
-    words += [f"RET={parameters.ret}"] if parameters.ret else []
+    words += [f"RET={parameters.ret.upper()}"] if parameters.ret else []
     words += [f"ENVID={parameters.envid}"] if parameters.envid else []
     return " ".join([*words, *(["SMTPUTF8"] if parameters.smtputf8 else [])])
 
