@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import receipt as receipts
 from .arrival import Arrival
 from .envelope import Recipient
 from .message import Edit, Message
@@ -75,7 +76,7 @@ class Outcome:
         """The outcome as a receipt."""
         passes = self.fate in (Fate.PASSES, Fate.READY, Fate.SENT)
         fate = Fate.READY if self.fate is Fate.PASSES else self.fate
-        return Receipt(key, fate, self.message.edits if passes else (), self.reply, self.noticed)
+        return Receipt(key, fate, receipts.anchored(self.message) if passes else (), self.reply, self.noticed)
 
 
 @dataclass(slots=True)
@@ -148,7 +149,7 @@ def undecided(arrival: Arrival) -> Decision:
 
 def replayed(message: Message, recipient: Recipient | None, receipt: Receipt) -> Outcome:
     """The outcome that a receipt holds, for the message as it came again."""
-    result = Message.with_edits(message.raw, receipt.edits) if receipt.edits else message
+    result = receipts.replayed(message, receipt.edits)
     fate = Fate.PASSES if recipient is None and receipt.fate is Fate.READY else receipt.fate
     return Outcome(recipient, result, fate, receipt.reply, "as decided before", noticed=receipt.noticed, settled=True)
 

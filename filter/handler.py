@@ -270,6 +270,18 @@ _BY_SENDER: Final = object()
 _TEMPLATE_BLANK: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+def arguments(function: Callable[..., Any], blanks: Mapping[str, str], options: Any = None) -> dict[str, Any]:
+    """The keyword arguments that a function names, out of the blanks and its module's options.
+
+    One with `**blanks` gets all blanks.
+    """
+    given = {**blanks, "options": options}
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    named = {p.name: given[p.name] for p in parameters if p.name in given}
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return {**blanks, **named} if takes_all else named
+
+
 def template_blanks(template: str) -> list[str]:
     """The names of the blanks in a STATE_KEY template; a brace that is no blank is literal."""
     return _TEMPLATE_BLANK.findall(template)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from .effects import Conversation
-from .handler import START, Handler, Reading, Route, fill_template
+from .handler import START, Handler, Reading, Route, arguments, fill_template
 from .verdict import Verdict
 
 
@@ -38,7 +38,7 @@ def resource(handler: Handler, mail: Any, blanks: Mapping[str, str]) -> str | No
     """The resource of the conversation key, or None for "none yet". Raises HandlerError for a wrong type."""
     if isinstance(handler.state_key, str):
         return fill_template(handler.state_key, blanks)
-    made = handler.state_key(mail, **blanks)
+    made = handler.state_key(mail, **arguments(handler.state_key, blanks, handler.options))
     if made is not None and not isinstance(made, str):
         raise HandlerError(f"STATE_KEY of {handler.name} returned {made!r}; it returns a string or None")
     return made

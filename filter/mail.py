@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from .config import duration
 from .effects import Conversation, Key, Pending
 from .envelope import Client, Envelope
 from .guard import automatic_headers, generated_headers, hops
-from .handler import START, Handler
+from .handler import Handler, arguments
 from .letters import Letter, redirected, written
 from .machine import HandlerError, moved, resource, state_name
 from .message import Message
@@ -274,15 +273,7 @@ def conversation_key(handler: Handler, mail: Mail, blanks: Mapping[str, str]) ->
     """
     found = resource(handler, mail, blanks)
     if handler.sender_key is not None:
-        sender = handler.sender_key(mail, **blanks)
+        sender = handler.sender_key(mail, **arguments(handler.sender_key, blanks, handler.options))
     else:
         sender = (mail.sender or None) if handler.keeps_sender else ""
     return None if found is None or sender is None else Key(handler.name, sender, found)
-
-
-def with_recipients(envelope: Envelope, *addresses: str) -> Envelope:
-    """The envelope for some of its recipients, with their parameters."""
-    return replace(envelope, recipients=tuple(r for r in envelope.recipients if r.address in addresses))
-
-
-__all__ = ["START", "Desk", "Mail", "Rcpt", "Timer", "conversation_key", "with_recipients"]

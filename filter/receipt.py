@@ -14,7 +14,7 @@ Which message it is must survive all that happens to it between two tries (secti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
@@ -22,6 +22,7 @@ from typing import Final
 from .arrival import Arrival
 from .envelope import Recipient
 from .message import Edit, Message
+from .message.edits import apply
 from .received import own_received
 from .verdict import Reply
 
@@ -44,7 +45,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The outcome for one recipient. `edits` make the result from the message, `reply` is a refusal's.
+    """The outcome for one recipient. `edits` are the result's as `anchored` gives them, `reply` is a refusal's.
 
     `noticed`: the sender has been told of the refusal by a letter of ours.
     """
@@ -54,6 +55,34 @@ class Receipt:
     edits: tuple[Edit, ...] = ()
     reply: Reply | None = None
     noticed: bool = False
+
+
+def anchored(message: Message) -> tuple[Edit, ...]:
+    """The edits of a result as a receipt keeps them, so that they hold when the message comes again.
+
+    Postfix may have added a Received or rewritten addresses by then, but the digest says that the body is
+    the same. So the first edit holds the whole header of the result, and the others count from the body's start.
+    """
+    if not message.edits:
+        return ()
+    body_start = message.body_start
+    above = [edit for edit in message.edits if edit.start < body_start or not edit.body]
+    below = [edit for edit in message.edits if edit not in above]
+    until = max(body_start, *(edit.end for edit in above)) if above else body_start
+    header = b"".join(apply(memoryview(message.raw)[:until], above))
+    return (
+        Edit(0, until - body_start, header),
+        *(replace(edit, start=edit.start - body_start, end=edit.end - body_start) for edit in below),
+    )
+
+
+def replayed(message: Message, edits: tuple[Edit, ...]) -> Message:
+    """The result again, from the message as it came again and the edits of its receipt."""
+    if not edits:
+        return message
+    body_start = message.body_start
+    shifted = [replace(edit, start=edit.start + body_start, end=edit.end + body_start) for edit in edits]
+    return Message.with_edits(message.raw, [replace(shifted[0], start=0), *shifted[1:]])
 
 
 def recipient_key(recipient: Recipient) -> str:

@@ -7,7 +7,6 @@ the matter. Each recipient is a scope of its own in the unit of work: kept as a 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from .decision import Failure, Outcome, Step
 from .effects import Conversation
 from .envelope import Envelope, Recipient
 from .guard import automatic, hops
-from .handler import START, Handler
+from .handler import START, Handler, arguments
 from .machine import HandlerError, StateGone, answer, answering, moved
 from .mail import Mail, Rcpt, conversation_key
 from .receipt import Fate
@@ -131,13 +130,6 @@ class Runs:
                 f"{handler.name} returned the state {to}, but this mail has no conversation "
                 "(STATE_KEY or SENDER_KEY said none yet, or the reverse-path is null); use mail.move(STATE, key)"
             )
-
-
-def arguments(function: Callable[..., Any], blanks: Mapping[str, str], options: Any) -> dict[str, Any]:
-    """The keyword arguments that a function names, out of the blanks and its module's options."""
-    given = {**blanks, "options": options}
-    names = list(inspect.signature(function).parameters)[1:]
-    return {name: given[name] for name in names if name in given}
 
 
 def refusal_at_rcpt(handler: Handler, function: Callable[..., Any], rcpt: Rcpt) -> Reply | None:

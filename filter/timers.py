@@ -16,12 +16,11 @@ from typing import Final
 from .clock import Clock
 from .config import Settings
 from .effects import Conversation
-from .handler import Handler
+from .handler import Handler, arguments
 from .machine import HandlerError, answer, moved
 from .mail import Timer
 from .routing import Router
 from .run import Run, Surroundings
-from .runs import arguments
 from .store import Clash, Store, Work, is_store_failure
 from .tokens import Tokens
 from .verdict import Verdict

@@ -77,7 +77,7 @@ class Message(Part):
         return self._edits
 
     @classmethod
-    def with_edits(cls, raw: bytes | memoryview | mmap.mmap, edits: Iterable[Edit]) -> Message:
+    def with_edits(cls, raw: bytes | bytearray | memoryview | mmap.mmap, edits: Iterable[Edit]) -> Message:
         """The message with those edits over that source; further ones add to them. Raises EditError for bad ones."""
         origin = Source(raw)
         base = checked(edits, origin.size)

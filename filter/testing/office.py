@@ -126,6 +126,11 @@ class Office:
         return self._store.conversation(Key(handler, sender, key)).state
 
     @property
+    def handlers(self) -> list[str]:
+        """The names of the handlers, in configured order."""
+        return [handler.name for handler in self._router.handlers]
+
+    @property
     def db(self) -> Session:
         """A session for looking at the handlers' own rows; what it changes is not kept."""
         return self._store.looking()
