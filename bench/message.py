@@ -41,7 +41,7 @@ def index(raw: bytes) -> None:
 
 def headers(raw: bytes) -> None:
     message = Message(raw)
-    message["Subject"], message["From"], message["To"]  # noqa: B018
+    message["Subject"], message["From"], message["To"]
 
 
 def modern(raw: bytes) -> None:
@@ -86,8 +86,9 @@ def best(task: Callable[[], object], seconds: float = 0.6) -> float:
 def head() -> list[str]:
     return [
         "Return-Path: <ann@example.org>",
-        *(f"Received: from mx{n}.example.org (mx{n}.example.org [192.0.2.{n}])\r\n\tby mail.example.com (Postfix) with ESMTPS"
-          f" id 4F{n}XYZ\r\n\tfor <bob@example.com>; Mon, 5 Jan 2026 10:0{n}:00 +0000 (UTC)" for n in range(4)),
+        *(f"Received: from mx{n}.example.org (mx{n}.example.org [192.0.2.{n}])\r\n\tby mail.example.com (Postfix)"
+          f" with ESMTPS id 4F{n}XYZ\r\n\tfor <bob@example.com>; Mon, 5 Jan 2026 10:0{n}:00 +0000 (UTC)"
+          for n in range(4)),
         "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=mail;\r\n\tt=1767607200;"
         " bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=;\r\n\th=From:To:Subject:Date; b=" + "Ab3+/" * 60,
         "From: =?utf-8?q?Ann_M=C3=BCller?= <ann@example.org>",
@@ -106,13 +107,15 @@ def plain(size: int) -> bytes:
 
 
 def attachments(size: int) -> bytes:
-    octets = random.Random(1).randbytes(size * 3 // 4 // 3)
+    octets = random.Random(1).randbytes(size // 4 // 3 * 3)
     part = base64.encodebytes(octets).replace(b"\n", b"\r\n")
     disposition = b'Content-Disposition: attachment; filename="x.pdf"'
     type_ = b'Content-Type: application/pdf; name="x.pdf"\r\nContent-Transfer-Encoding: base64\r\n'
     start = "\r\n".join([*head(), 'Content-Type: multipart/mixed; boundary="----=_Part_1_2.3"', "", ""]).encode()
-    text = b"------=_Part_1_2.3\r\nContent-Type: text/plain\r\n\r\nHello\r\n"
-    return start + text + 3 * (b"------=_Part_1_2.3\r\n" + type_ + disposition + b"\r\n\r\n" + part) + b"------=_Part_1_2.3--\r\n"
+    delimiter = b"------=_Part_1_2.3"
+    text = delimiter + b"\r\nContent-Type: text/plain\r\n\r\nHello\r\n"
+    file = delimiter + b"\r\n" + type_ + disposition + b"\r\n\r\n" + part
+    return start + text + 3 * file + delimiter + b"--\r\n"
 
 
 def bodies(raw: bytes) -> list[bytes]:

@@ -197,9 +197,8 @@ def _address(spec: str, name: str) -> Address | None:
     spec = _without_comments(spec) if "(" in spec else spec
     spec = "".join(spec.split()) if '"' not in spec else spec.strip()
     local, domain = split(spec)
-    if not local and not domain:
-        return None
-    return Address(_unquoted(local), domain, _shown(name))
+    local = _unquoted(local)
+    return Address(local, domain, _shown(name)) if local or domain else None
 
 
 def _shown(name: str) -> str:
