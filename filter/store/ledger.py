@@ -76,7 +76,8 @@ class Ledger:
             self._book.set(self._named(name), value, self._now, life)
 
     def _named(self, name: str) -> str:
-        return f"{self._owner}:{name}"[:512]
+        """As the database takes it: names hold addresses, and an address may hold stray octets (as lone surrogates)."""
+        return f"{self._owner}:{name}".encode("utf-8", "backslashreplace").decode("utf-8")[:512]
 
 
 class LedgerBook:

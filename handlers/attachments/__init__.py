@@ -3,8 +3,8 @@
 Rules decide, in their order: the first that matches a part says what becomes of it. A part is known by every
 name that some mail program might give the file, by the type that it declares, and by what its content
 begins with, since each of the three may lie. Attached messages are looked into as well. What cannot be looked
-into because it is only a piece of something (message/partial, RFC 2046 section 5.2.2), lies elsewhere, or is
-too deep or too much is refused by default: a filter that passes what it cannot see is none.
+into because it is only a piece of something (message/partial, RFC 2046 section 5.2.2), lies elsewhere, can be
+read in two ways, or is too deep or too much is refused by default: a filter that passes what it cannot see is none.
 
 A message that is signed or encrypted is never edited; refusing and holding go on.
 """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import cached_property
+from fnmatch import translate
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from penstock import Message, Part
@@ -57,6 +58,8 @@ def unreadable(message: Message, depth: int = MOST_WRAPPINGS) -> str | None:
     for part in message.walk():
         if part.content_type in _ELSEWHERE:
             return f"it has a part of type {part.content_type}"
+        if twice := next((name for name in _SINGLE if len(part.get_all(name)) > 1), None):
+            return f"it has two {twice} fields in one header"  # and nobody knows which one a program takes
         for inside in _wrapped(part):
             if why := unreadable(inside, depth - 1) if depth else "attached messages are nested too deep":
                 return why
@@ -99,11 +102,17 @@ def _rule_for(part: Part, rules: Sequence[Rule], depth: int) -> Rule | None:
 
 
 def _wrapped(part: Part) -> Iterator[Message]:
-    """The message in a part whose form hides it: encoded against RFC 2046 section 5.2.1, or sent as a file."""
+    """The message in a part whose form hides it: encoded against RFC 2045 section 6.4, or sent as a file."""
     if part.parts:
         return
     if part.content_type in _MESSAGES or any(name.endswith(".eml") for name in names_of(part)):
         yield Message(part.content)
+    elif part.content_type.startswith("multipart/") and _is_encoded(part) and (kind := part.field("Content-Type")):
+        yield Message(kind.raw + b"\r\n" + part.content)
+
+
+def _is_encoded(part: Part) -> bool:
+    return part.get("Content-Transfer-Encoding", "").strip().lower() in ("base64", "quoted-printable")
 
 
 def _within(part: Part) -> Iterator[Part]:
@@ -112,11 +121,17 @@ def _within(part: Part) -> Iterator[Part]:
         yield part
 
 
-def _any(values: Sequence[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(value, pattern.lower()) for value in values for pattern in patterns)
+def _any(values: Sequence[str], patterns: tuple[str, ...]) -> bool:
+    return any(_alternatives(patterns).fullmatch(value) for value in values)
+
+
+@lru_cache(maxsize=1024)
+def _alternatives(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns))
 
 
 _SEALED: Final = {"multipart/signed", "multipart/encrypted"}
 _MESSAGES: Final = {"message/rfc822", "message/global", "message/news"}
 _ELSEWHERE: Final = {"message/partial", "message/external-body"}
+_SINGLE: Final = ("Content-Type", "Content-Transfer-Encoding")
 _UNREAD: Final = ("too many parts", "nested too deep")

@@ -33,9 +33,9 @@ def shown_name(part: Part) -> str:
 
 
 def _claimed(part: Part) -> Iterator[str]:
+    if not any("name" in value.lower() for field_name in _FIELDS for value in part.get_all(field_name)):
+        return  # as most parts: then no field need be taken apart
     yield part.filename or ""
-    if not any(name in part for name in _FIELDS):
-        return
     for field in part.fields:
         if field.name.lower() in _FIELDS:
             params = field.params

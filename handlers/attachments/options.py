@@ -96,7 +96,7 @@ class Options:
         default="reject",
         metadata=means(
             "A message that is a fragment or whose content lies elsewhere (message/partial, message/external-body), "
-            "or that nests too deep or has too many parts to be looked into."
+            "that can be read in two ways (two Content-Type fields), or has too many parts or levels to look into."
         ),
     )
     unreadable_text: str = field(

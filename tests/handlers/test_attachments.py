@@ -1,6 +1,8 @@
 """attachments: by name, by type, by content; every action; and what is not touched stays as it came."""
 
 import base64
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from penstock import Client, Envelope, Message
 from penstock.filter.config import ConfigError, options
-from penstock.handlers.attachments import Options
+from penstock.filter.reference import as_table, describe
+from penstock.handlers.attachments import Link, Options, Rule
 
 HANDLER = "penstock.handlers.attachments"
+PAGE = (Path(__file__).parents[2] / "docs" / "handlers" / "attachments.md").read_text("utf-8")
 TO = "ann@example.org"
 PE = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00" + bytes(200)
 CORPUS = Path(__file__).parents[2].parent / "shared" / "corpus"
@@ -288,6 +292,7 @@ def test_an_attached_message_is_looked_into(penstock):
     [
         attachment("attachment; filename=fw.eml", mime(TEXT, attachment("attachment; filename=a.exe"))),
         attachment("inline", mime(TEXT, attachment("attachment; filename=a.exe")), "message/rfc822"),
+        attachment("inline", b"--z\r\nContent-Type: x/y; name=a.exe\r\n\r\nx\r\n--z--", "multipart/mixed; boundary=z"),
         attachment(
             "attachment; filename=fw.eml",
             mime(attachment("inline", mime(attachment("inline; filename=photo.jpg", PE)), "message/rfc822")),
@@ -314,6 +319,18 @@ def test_wrappings_without_end_are_opened_only_so_far(penstock):
 def test_fragments_are_refused(penstock, kind):
     deliver(penstock, f"Content-Type: {kind}\r\n\r\nMZ".encode()).rejected(550, "5.6.0", "message/")
     deliver(penstock, mime(TEXT, f"Content-Type: {kind}\n\nMZ".encode())).rejected(550, "5.6.0", "message/")
+
+
+@pytest.mark.parametrize("second", ["Content-Type: text/plain", "Content-Transfer-Encoding: 7bit"])
+@standard
+def test_what_can_be_read_in_two_ways_is_refused(penstock, second):
+    part = attachment("inline", b"x").replace(b"\n\n", b"\n" + second.encode() + b"\n\n", 1)
+    deliver(penstock, mime(TEXT, part)).rejected(550, "5.6.0", "two Content-")
+
+
+@standard
+def test_a_multipart_without_parts_passes(penstock):
+    deliver(penstock, b"Content-Type: multipart/mixed; boundary=b\r\n\r\nNothing here.\r\n").unchanged()
 
 
 @pytest.mark.penstock(handlers=[HANDLER], options={"attachments": {"unreadable": "hold"}})
@@ -501,3 +518,15 @@ def test_the_corpus_goes_through(penstock):
 def test_mistakes_are_told_at_start(table, reason):
     with pytest.raises(ConfigError, match=reason):
         options(Options, table, Path("penstock.toml"), "attachments")
+
+
+def test_the_page_says_what_the_code_says():
+    assert as_table(describe(Link)) in PAGE
+    assert as_table(describe(Options)) in PAGE
+    assert as_table(describe(Rule)) in PAGE
+
+
+def test_the_example_of_the_page_is_read():
+    example = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)[-1]
+    table = tomllib.loads(example)["handlers"]["attachments"]
+    options(Options, table, Path("penstock.toml"), "attachments")

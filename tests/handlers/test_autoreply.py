@@ -1,15 +1,19 @@
 """autoreply: one letter to a person who wrote, and silence for everyone and everything else."""
 
+import re
+import tomllib
 from datetime import date
 from pathlib import Path
 
 import pytest
 from penstock.filter.config import ConfigError, options
-from penstock.handlers.autoreply import Options
+from penstock.filter.reference import as_table, describe
+from penstock.handlers.autoreply import Options, Person
 
 ANN = "ann@example.org"
 AWAY = {"text": "I am back on Monday.", "name": "Ann Lee", "aliases": ["ann.lee@example.org"]}
 HANDLER = "penstock.handlers.autoreply"
+PAGE = (Path(__file__).parents[2] / "docs" / "handlers" / "autoreply.md").read_text("utf-8")
 
 
 def site(**away):
@@ -208,3 +212,19 @@ def test_a_crash_neither_loses_the_letter_nor_doubles_it(penstock):
 def test_mistakes_are_told_at_start(table, reason):
     with pytest.raises(ConfigError, match=reason):
         options(Options, table, Path("penstock.toml"), "autoreply")
+
+
+@site()
+def test_a_sender_with_stray_octets(penstock):
+    penstock.person("b\udcff@example.com").writes(ANN, "Lunch?", headers={"From": "b@example.com"}).passed()
+
+
+def test_the_page_says_what_the_code_says():
+    assert as_table(describe(Options)) in PAGE
+    assert as_table(describe(Person)) in PAGE
+
+
+def test_the_example_of_the_page_is_read():
+    example = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)[-1]
+    table = tomllib.loads(example)["handlers"]["autoreply"]
+    options(Options, table, Path("penstock.toml"), "autoreply")

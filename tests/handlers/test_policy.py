@@ -1,13 +1,17 @@
 """policy: ordered rules, of which the first that holds decides, for each recipient by itself."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from penstock import Client, Envelope, Message
 from penstock.filter.config import ConfigError, options
-from penstock.handlers.policy import Options
+from penstock.filter.reference import as_table, describe
+from penstock.handlers.policy import Options, Rule
 
 HANDLER = "penstock.handlers.policy"
+PAGE = (Path(__file__).parents[2] / "docs" / "handlers" / "policy.md").read_text("utf-8")
 ANN, BOB = "ann@example.org", "bob@example.org"
 EVE = {"name": "mail.eve.example", "address": "192.0.2.66", "helo": "eve", "source": "REMOTE"}
 MESSAGE = (
@@ -218,3 +222,23 @@ def test_two_rules_need_two_names():
     rule = {"name": "a", "action": "discard"}
     with pytest.raises(ConfigError, match="two rules are called 'a'"):
         options(Options, {"rules": [rule, rule]}, Path("penstock.toml"), "policy")
+
+
+@pytest.mark.parametrize("by", ["sender", "recipient"])
+def test_a_rate_takes_addresses_with_stray_octets(by, request):
+    request.node.add_marker(site({"action": "discard", "rate": "1/1d", "rate_by": by}))
+    penstock = request.getfixturevalue("penstock")
+    for got in (send(penstock, "a\udcff@example.org", sender="\udcfe@example.net") for _ in range(2)):
+        last = got
+    last.discarded()
+
+
+def test_the_page_says_what_the_code_says():
+    assert as_table(describe(Options)) in PAGE
+    assert as_table(describe(Rule)) in PAGE
+
+
+def test_the_example_of_the_page_is_read():
+    example = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)[-1]
+    table = tomllib.loads(example)["handlers"]["policy"]
+    options(Options, table, Path("penstock.toml"), "policy")
