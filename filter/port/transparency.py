@@ -87,6 +87,6 @@ def _pieces(chunks: Iterable[Buffer]) -> Iterator[Buffer]:
             if len(chunk):
                 yield chunk
             continue
-        with memoryview(chunk) as view:
-            for start in range(0, len(chunk), _PIECE):
-                yield view[start : start + _PIECE]
+        view = memoryview(chunk)
+        for start in range(0, len(view), _PIECE):
+            yield view[start : start + _PIECE]

@@ -12,6 +12,8 @@ import pytest
 from penstock.filter.envelope import Client, Envelope, Recipient
 from penstock.filter.message import Message
 from penstock.filter.port import Reinjector, Timeouts
+from penstock.filter.port.endpoint import Endpoint
+from penstock.filter.port.pool import Pool
 from penstock.filter.submission import Submission
 from penstock.filter.verdict import REINJECT_FAILED, REINJECT_LOST, Reply
 
@@ -208,6 +210,21 @@ def test_many_threads_share_the_pool(reinjector: Reinjector, sink: Any) -> None:
     assert [codes(replies) for replies in results] == [[250] * 3] * 160
     assert len(sink.letters) == 160
     assert sink.connections <= 8
+
+
+def test_the_pool_keeps_few_and_none_for_long(sink: Any) -> None:
+    pool = Pool(Endpoint.parse(sink.address), "filter.example", Timeouts(), size=2, idle=1000)
+    connections = [pool.fresh() for _ in range(3)]
+    for connection in connections:
+        pool.give_back(connection)
+    assert [connection.is_open for connection in connections] == [True, True, False]
+    connections[0].used_at -= 1001
+    assert pool.take() is connections[1]
+    assert not connections[0].is_open
+    assert pool.take() is None
+    pool.close()
+    pool.give_back(connections[1])
+    assert not connections[1].is_open
 
 
 def test_closing_takes_leave(reinjector: Reinjector, sink: Any) -> None:

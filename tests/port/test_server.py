@@ -96,6 +96,28 @@ def test_stop_dismisses_the_idle_and_lets_the_busy_finish(port: Any) -> None:
         Endpoint.parse(address).connect(1)
 
 
+def test_stop_waits_for_a_handler(port: Any) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        inside.set()
+        assert go_on.wait(20)
+
+    port.pipeline.before = wait
+    stopped: list[bool] = []
+    stopping = threading.Thread(target=lambda: stopped.append(port.server.stop(20)))
+    with port.lmtp() as client:
+        client.ask("MAIL FROM:<>", "RCPT TO:<a@x.test>", "DATA")
+        client.send(b"a: b\r\n\r\n.\r\n")
+        assert inside.wait(20)
+        stopping.start()
+        go_on.set()
+        assert client.reply().startswith("250")
+        assert client.rest().startswith(b"421 4.3.2")
+    stopping.join(20)
+    assert stopped == [True]
+
+
 def test_stop_breaks_off_what_does_not_end(port: Any) -> None:
     client = port.smtp()
     client.ask("MAIL FROM:<>", "RCPT TO:<a@x.test>")
@@ -245,7 +267,7 @@ def test_garbage(port: Any, caplog: pytest.LogCaptureFixture) -> None:
                 client.shutdown(socket.SHUT_WR)
                 while client.recv(65536):
                     pass
-            except ConnectionError:
+            except OSError:
                 pass
     with port.smtp() as client:
         assert client.mail("last@x.test").startswith("250")

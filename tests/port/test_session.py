@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -198,6 +200,18 @@ def test_commands_that_carry_no_mail_are_bounded(serve: Callable[..., Any]) -> N
 def test_a_silent_client_is_told_and_left(serve: Callable[..., Any]) -> None:
     with serve(Limits(idle=0.2)).smtp() as client:
         assert client.rest().startswith(b"421 4.4.2")
+
+
+def test_a_message_that_drips_is_cut_off(serve: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    port = serve(Limits(data=0.2))
+    with port.smtp() as client:
+        client.ask("MAIL FROM:<>", "RCPT TO:<a@x.test>", "DATA")
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                client.send(b"x")
+                time.sleep(0.02)
+        assert not port.pipeline.arrivals
+    assert "takes too long" in caplog.text
 
 
 def test_xforward_is_believed_from_configured_networks_only(serve: Callable[..., Any]) -> None:
