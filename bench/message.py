@@ -119,7 +119,7 @@ def attachments(size: int) -> bytes:
 
 
 def bodies(raw: bytes) -> list[bytes]:
-    return [part._raw_body for part in Message(raw).walk() if not part.parts]
+    return [part._raw_body for part in Message(raw).walk() if part.content_type == "application/pdf"]
 
 
 if __name__ == "__main__":

@@ -5,13 +5,16 @@ A field is a name of printable ASCII without colon, perhaps white space (the obs
 an empty line, which belongs to it, or before the first line that is neither (as Postfix and the
 standard library have it). CRLF, LF and CR each end a line. A leading `From ` line of mbox, and folded
 lines before the first field, are no fields and are stepped over.
+
+Few headers hold a bare CR. Where none does LF alone ends a line, and the pattern for that is several times
+faster: it goes first, and the other one only where a bare CR turns up in what it took.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cached_property
+from mmap import mmap
 from typing import Final, NamedTuple
 
 from .edits import Edit
@@ -38,25 +41,32 @@ class HeaderIndex:
 
     def __init__(self, source: Source, start: int, end: int, *, nested: bool = False) -> None:
         """Index the block that begins at `start`; `nested` for a part's, where `--` begins a delimiter."""
+        data = source.data
         self.source = source
-        self.start = start
-        prefix = _PREFIX.match(source.data, start, end)
-        self.first = prefix.end() if prefix else start
-        field = _PART_FIELD if nested else _FIELD
-        scanner = field.scanner(source.data, self.first, end)  # type: ignore[attr-defined]  # typeshed lacks it
-        self.matches: list[re.Match[bytes]] = list(iter(scanner.match, None))
+        self.start = self.first = start
+        if data[start : start + 1] in _ODD_STARTS:
+            prefix = _PREFIX.match(data, start, end)
+            self.first = prefix.end() if prefix else start
+        self.matches = _matches(_PART_FIELD if nested else _FIELD, data, self.first, end)
         self.last = self.matches[-1].end() if self.matches else self.first
-        self.closed = bool(empty := _EMPTY_LINE.match(source.data, self.last, end))
+        if _BARE_CR.search(data, self.first, self.last):
+            self.matches = _matches(_PART_FIELD_WITH_CR if nested else _FIELD_WITH_CR, data, self.first, end)
+            self.last = self.matches[-1].end()
+        empty = _EMPTY_LINE.match(data, self.last, end)
+        self.closed = empty is not None
         self.end = empty.end() if empty else self.last
         self._values: dict[int, str] = {}
+        self._places: dict[str, list[int]] | None = None
+        self._type: ContentType | None = None
 
-    @cached_property
+    @property
     def places(self) -> dict[str, list[int]]:
         """The numbers of the fields of each name, names in lower case."""
-        places: dict[str, list[int]] = {}
-        for number, match in enumerate(self.matches):
-            places.setdefault(match[1].decode("ascii").lower(), []).append(number)
-        return places
+        if self._places is None:
+            self._places = {}
+            for number, match in enumerate(self.matches):
+                self._places.setdefault(match[1].decode("ascii").lower(), []).append(number)
+        return self._places
 
     def value(self, number: int) -> str:
         """The decoded value of a field, kept once decoded."""
@@ -72,20 +82,24 @@ class HeaderIndex:
         """Which field of its name this is, from 1."""
         return self.places[self.name(number).lower()].index(number) + 1
 
-    def text(self, name: str) -> str | None:
+    def text(self, name: bytes) -> str | None:
         """The first field of that lower-case name as unfolded text, not decoded further."""
-        numbers = self.places.get(name)
-        return unfold(self.matches[numbers[0]][2]) if numbers else None
+        for match in self.matches:
+            if match[1].lower() == name:
+                return unfold(match[2])
+        return None
 
-    @cached_property
+    @property
     def content_type(self) -> ContentType:
         """What Content-Type says, with the type "" where it is missing or makes no sense."""
-        return content_type(self.text("content-type"))
+        if self._type is None:
+            self._type = content_type(self.text(b"content-type"))
+        return self._type
 
-    @cached_property
+    @property
     def encoding(self) -> str:
         """The transfer encoding in lower case, "" where none is named."""
-        return encoding_of(self.text("content-transfer-encoding"))
+        return encoding_of(self.text(b"content-transfer-encoding"))
 
     def labelled(self, edit: Edit) -> Edit:
         """The edit with the name and occurrence of the field that it is about, if it is about one."""
@@ -108,6 +122,11 @@ class HeaderIndex:
         if not self.closed and self.last < self.source.size:
             found.append(Defect(self.last, "no empty line between header and body"))
         return found
+
+
+def _matches(field: re.Pattern[bytes], data: bytes | memoryview | mmap, start: int, end: int) -> list[re.Match[bytes]]:
+    scanner = field.scanner(data, start, end)  # type: ignore[attr-defined]  # typeshed lacks it
+    return list(iter(scanner.match, None))
 
 
 def encoding_of(text: str | None) -> str:
@@ -140,9 +159,15 @@ def decode_value(name: str, raw: bytes) -> str:
 
 _NO_WORDS: Final = {"message-id", "in-reply-to", "references", "dkim-signature", "arc-seal", "arc-message-signature"}
 _EOL: Final = rb"(?:\r\n?|\n)"
-_REST: Final = rb"[ \t]*+:([^\r\n]*+(?:" + _EOL + rb"[ \t][^\r\n]*+)*+)(\r\n?|\n|\Z)"
-_FIELD: Final = re.compile(rb"([!-9;-~]++)" + _REST)
-_PART_FIELD: Final = re.compile(rb"(?!--)([!-9;-~]++)" + _REST)
+_NAME: Final = rb"([!-9;-~]++)[ \t]*+:"
+_REST: Final = rb"(.*+(?:\n[ \t].*+)*+)(\n|\Z)"
+_REST_WITH_CR: Final = rb"([^\r\n]*+(?:" + _EOL + rb"[ \t][^\r\n]*+)*+)(\r\n?|\n|\Z)"
+_FIELD: Final = re.compile(_NAME + _REST)
+_FIELD_WITH_CR: Final = re.compile(_NAME + _REST_WITH_CR)
+_PART_FIELD: Final = re.compile(rb"(?!--)" + _NAME + _REST)
+_PART_FIELD_WITH_CR: Final = re.compile(rb"(?!--)" + _NAME + _REST_WITH_CR)
+_BARE_CR: Final = re.compile(rb"\r(?!\n)")
+_ODD_STARTS: Final = (b" ", b"\t", b">", b"F")
 _PREFIX: Final = re.compile(
     rb"(?:>?From [^\r\n]*+" + _EOL + rb")?+(?:(?:[ \t][^\r\n]*+" + _EOL + rb")++(?=[!-9;-~]++[ \t]*+:))?+"
 )

@@ -25,9 +25,11 @@ def content_type(text: str | None) -> ContentType:
     """Read the unfolded text of a Content-Type field; None for no field."""
     if text is None:
         return ContentType("", {})
-    head, _, _ = text.partition(";")
-    match = _TYPE.fullmatch(_COMMENT.sub("", head).strip().lower())
-    return ContentType(f"{match[1]}/{match[2]}" if match else "", parameters(text))
+    head, more, _ = text.partition(";")
+    if "(" in head:
+        head = _COMMENT.sub("", head)
+    match = _TYPE.fullmatch(head.strip().lower())
+    return ContentType(f"{match[1]}/{match[2]}" if match else "", parameters(text) if more else {})
 
 
 def token(text: str) -> str:
@@ -80,7 +82,8 @@ def _rewritten(match: re.Match[str]) -> list[str]:
 
 def _value(raw: str) -> str:
     if raw.startswith('"'):
-        return re.sub(r"\\(.)", r"\1", raw[1:-1] if raw.endswith('"') and len(raw) > 1 else raw[1:], flags=re.S)
+        inner = raw[1:-1] if raw.endswith('"') and len(raw) > 1 else raw[1:]
+        return _ESCAPED.sub(r"\1", inner) if "\\" in inner else inner
     value = raw.strip()
     before, parenthesis, _ = value.rpartition("(")
     is_comment = parenthesis and value.endswith(")") and before[-1:].isspace()
@@ -107,6 +110,7 @@ def _joined(pieces: dict[int, tuple[str, bool]]) -> str:
 _LONGEST: Final = 60
 _TYPE: Final = re.compile(r"([!-.0-~]+)\s*/\s*([!-.0-~]+)")
 _TOKEN: Final = re.compile(r"[!#$%&+\-.0-9A-Z^_`a-z{|}~]+")
+_ESCAPED: Final = re.compile(r"\\(.)", re.S)
 _COMMENT: Final = re.compile(r"\([^()]*\)")
 _SECTION: Final = re.compile(r"(?:([0-9]{1,4})?\*?)?")
 _PARAMETER: Final = re.compile(

@@ -14,19 +14,17 @@ from typing import Final
 class Source:
     """A read-only buffer: `data` is what patterns run on and slices of which are bytes."""
 
-    __slots__ = ("data", "raw", "size", "view")
+    __slots__ = ("data", "raw", "size")
 
     def __init__(self, raw: bytes | bytearray | memoryview | mmap.mmap) -> None:
         self.raw = raw
-        self.view = memoryview(raw).toreadonly()
-        if not self.view.c_contiguous or self.view.itemsize != 1 or self.view.ndim != 1:
-            self.view = memoryview(self.view.tobytes())
-        self.size = self.view.nbytes
-        self.data: bytes | memoryview | mmap.mmap = self.view
-        if isinstance(raw, bytes | mmap.mmap):
-            self.data = raw
-        elif self.size <= _WINDOW:
-            self.data = bytes(self.view)
+        self.data: bytes | memoryview | mmap.mmap = raw if isinstance(raw, bytes | mmap.mmap) else _plain(raw)
+        self.size = len(self.data)
+
+    @property
+    def view(self) -> memoryview:
+        """The source for slices that copy nothing."""
+        return memoryview(self.data).toreadonly()
 
     def cut(self, start: int, end: int) -> bytes:
         """A copy of the octets from `start` to `end`."""
@@ -37,11 +35,17 @@ class Source:
         if isinstance(self.data, bytes):
             return self.data.find(octet, start, end)
         while start < end:
-            window = bytes(self.view[start : min(start + _WINDOW, end)])
+            window = self.cut(start, min(start + _WINDOW, end))
             if (at := window.find(octet)) >= 0:
                 return start + at
             start += _WINDOW
         return -1
+
+
+def _plain(raw: bytearray | memoryview) -> bytes | memoryview:
+    """A flat view of octets; a small one, or one that is not flat, as a copy."""
+    view = memoryview(raw).toreadonly()
+    return view if view.nbytes > _WINDOW and view.c_contiguous and view.itemsize == view.ndim == 1 else view.tobytes()
 
 
 _WINDOW: Final = 1 << 20
