@@ -86,7 +86,7 @@ def _around(source: memoryview, edits: Sequence[Edit]) -> tuple[int, int]:
     start, end = _line_start(source, edits[0].start), edits[-1].end
     for _ in range(CONTEXT):
         start = _line_start(source, max(0, start - 1))
-    for _ in range(CONTEXT if _is_line_start(source, end) else CONTEXT + 1):
+    for _ in range(CONTEXT + _ends_within_a_line(source, edits[-1])):
         end = _next_line(source, end)
     return start, end
 
@@ -152,6 +152,12 @@ def _split(octets: bytes) -> list[bytes]:
     """Lines that end at LF alone: a bare CR is data, and shown."""
     lines = octets.split(b"\n")
     return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+
+
+def _ends_within_a_line(source: memoryview, edit: Edit) -> bool:
+    """Whether the line after an edit is changed as well, since the edit leaves text before it."""
+    before = edit.data.endswith(b"\n") if edit.data else _is_line_start(source, edit.start)
+    return not (before and _is_line_start(source, edit.end))
 
 
 def _is_line_start(source: memoryview, at: int) -> bool:

@@ -91,7 +91,10 @@ def settings() -> Settings:
     return load(config_file())
 
 
-@click.group("penstock", cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group("penstock", cls=Program, context_settings=_CONTEXT)
 @config_option
 @click.version_option(package_name="penstock", message="%(prog)s %(version)s")
 def program() -> None:

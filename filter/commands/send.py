@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 import click
 
 from ..letters import new_message_id
-from ..message import Message
+from ..message import EditError, Message
 from ..message.compose import HeaderValue, compose
 from ..port.endpoint import Endpoint
 from ..verdict import Reply
@@ -26,7 +26,7 @@ _BARE_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 @click.argument("file", type=click.File("rb"), metavar="[FILE.eml]", required=False)
 @click.option("--from", "sender", metavar="ADDRESS", help="The reverse-path, <> for null; else the header's From.")
 @click.option("--to", "recipients", metavar="ADDRESS", multiple=True, help="Recipient, repeatable; else the header's.")
-@click.option("--subject", default="A message from penstock send", show_default=True, help="The Subject, where there is no file.")
+@click.option("--subject", default="A test", show_default=True, help="The Subject, where there is no file.")
 @click.option("--text", default="Hello.", show_default=True, help="The text, where there is no file.")
 @click.option(
     "--host", default="127.0.0.1:25", show_default=True, metavar="ADDRESS",
@@ -89,7 +89,10 @@ def _written(sender: str | None, recipients: tuple[str, ...], subject: str, text
         ("Date", datetime.now(UTC)),
         ("Message-ID", new_message_id(author)),
     ]
-    return compose(headers, plain=f"{text}\n", html=None)
+    try:
+        return compose(headers, plain=f"{text}\n", html=None)
+    except EditError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _on_one_line(reply: Reply) -> str:
