@@ -7,6 +7,8 @@ that was typed wrong.
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +36,8 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # `penstock routes | head`: click ends quietly
+            raise
         except (ConfigError, LoadError, StoreError, SQLAlchemyError, OSError) as error:
             raise trouble(error) from error
 
@@ -99,3 +103,5 @@ _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 1
 @click.version_option(package_name="penstock", message="%(prog)s %(version)s")
 def program() -> None:
     """Mail applications beside Postfix: handlers that rewrite, refuse or answer mail."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is no reason to fail

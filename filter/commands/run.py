@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import click
 
 from ..service import Service
@@ -26,5 +28,6 @@ def run() -> None:
     try:
         service.run()
     except OSError as error:
-        where = ", ".join(found.filter.listen)
-        raise Trouble(f"[filter] listen: cannot listen on {where}: {error.strerror or error}") from error
+        where = error.filename or ", ".join(found.filter.listen)
+        hint = "; does another penstock run?" if error.errno == errno.EADDRINUSE else ""
+        raise Trouble(f"[filter] listen: cannot listen on {where}: {error.strerror or error}{hint}") from error
