@@ -31,8 +31,8 @@ def publish(link: Link, values: Values, name: str, content: bytes) -> str:
     if not file.exists():
         file.parent.mkdir(exist_ok=True)
         _write_synced(file, content)
-        _sync(file.parent)
-        _sync(link.directory)
+    _sync(file.parent)  # also where it was there: the run that wrote it may have ended before this
+    _sync(link.directory)
     return f"{link.url.rstrip('/')}/{token}/{file.name}"
 
 

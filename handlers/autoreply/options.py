@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 
 from penstock import means
 
@@ -67,20 +68,21 @@ class Options:
             raise ValueError("period must be a day or more (RFC 5230 section 4.1)")
         if self.cap < 1:
             raise ValueError(f"cap must be 1 or more, not {self.cap}")
-        seen: dict[str, str] = {}
         for address, person in self.away.items():
             for each in (address, *person.aliases):
                 _check(each)
-                if seen.setdefault(each.casefold(), address) != address:
-                    raise ValueError(f"{each!r} belongs to both {seen[each.casefold()]!r} and {address!r}")
+                if (other := self._owners[each.casefold()]) != address:
+                    raise ValueError(f"{each!r} belongs to both {address!r} and {other!r}")
 
     def person(self, recipient: str) -> tuple[str, Person] | None:
         """The person behind an envelope recipient, with the address that the table has; None if nobody is."""
-        wanted = recipient.casefold()
-        for address, person in self.away.items():
-            if wanted in (address.casefold(), *(alias.casefold() for alias in person.aliases)):
-                return address, person
-        return None
+        address = self._owners.get(recipient.casefold())
+        return (address, self.away[address]) if address is not None else None
+
+    @cached_property
+    def _owners(self) -> dict[str, str]:
+        """Whose each address is; of two who claim one, the later."""
+        return {each.casefold(): address for address, p in self.away.items() for each in (address, *p.aliases)}
 
 
 def _check(address: str) -> None:
