@@ -36,12 +36,14 @@ from .width import width
     help="Where the message came from. A local sender counts as verified, and is told of a refusal.",
 )
 @click.option("--client-address", metavar="IP", help="The address of the client that brought it to Postfix.")
+@click.option("--client-name", metavar="NAME", help="Its host name, as Postfix found it.")
+@click.option("--helo", metavar="NAME", help="What it called itself.")
 @click.option("--state", metavar="STATE", help="Suppose that every conversation is in this state.")
 @click.option("--smtp", is_flag=True, help="Postfix speaks SMTP to the filter (one reply for all), not LMTP.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
     file: BinaryIO, sender: str | None, recipients: tuple[str, ...], source: str, client_address: str | None,
-    state: str | None, smtp: bool, as_json: bool,
+    client_name: str | None, helo: str | None, state: str | None, smtp: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Show what would happen to a message: routes, states, verdicts, changes, letters.
 
@@ -56,7 +58,7 @@ def explain(
     _known(router, state)
     message = Message(file.read())
     given = envelope_of(message, sender, recipients)
-    client = Client(address=client_address, source=source.upper())
+    client = Client(name=client_name, address=client_address, helo=helo, source=source.upper())
     envelope = Envelope(given.sender, client=client).to(*given.recipients)
     arrival = Arrival(envelope, message, found.filter.listen[0], found.service.hostname, replies_each=not smtp)
     report = _explained(found, router, arrival, state)

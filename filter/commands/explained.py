@@ -154,10 +154,11 @@ def _tried(report: Report, pipeline: Pipeline, arrival: Arrival) -> Report:
     replies = answers if arrival.replies_each else answers * len(fates)
     outcomes = [decision.outcomes[key] for key in decision.order]
     told = [_told(pipeline.router, *each) for each in zip(outcomes, fates, replies, strict=True)]
+    in_order = [recipient["address"] for recipient in report.envelope["recipients"]]
     return replace(
         report,
         whole=_ran(decision.whole) if decision.whole else (),
-        recipients=(*report.recipients, *told),
+        recipients=tuple(sorted([*report.recipients, *told], key=lambda told: in_order.index(told.address))),
         results=tuple(_result(group) for group in decision.groups),
         moves=tuple(_moved(pipeline.store, conversation) for conversation in effects.moves.values()),
         letters=tuple(_written(letter) for letter in [*effects.letters, *notices]),

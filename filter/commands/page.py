@@ -71,7 +71,7 @@ def _recipient(told: Told, width: int) -> Iterator[str]:
         yield from _field("route", "no route matches this address", width)
     yield from _steps(told.steps, width)
     colour, words = _FATES.get(told.fate, ("", told.fate))
-    reason = f": {printable(told.reason)}" if told.reason else ""
+    reason = f": {told.reason}" if told.reason else ""
     first, *more = _field("outcome", words + reason, width)
     yield first.replace(words, click.style(words, fg=colour or None, bold=True), 1)
     yield from more
@@ -93,7 +93,7 @@ def _steps(steps: Iterable[Ran], width: int) -> Iterator[str]:
     for number, step in enumerate(steps, 1):
         state = f"{step.before} → {step.after}" if step.before != step.after else f"stays in {step.before}"
         name = f"{step.handler}.{step.function}" if step.function else f"{step.handler} (not run)"
-        parts = [name.ljust(24), *([state.ljust(18)] if step.before else []), printable(step.verdict)]
+        parts = [name.ljust(24), *([state.ljust(18)] if step.before else []), step.verdict]
         yield from _field(f"step {number}", "  ".join(parts), width)
 
 
@@ -161,6 +161,6 @@ def _heading(text: str, width: int) -> Iterator[str]:
 
 def _field(label: str, value: str, width: int) -> Iterator[str]:
     start = "  " + label.ljust(_LABEL)
-    lines = textwrap.wrap(value, max(20, width - len(start)), break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(printable(value), max(20, width - len(start)), break_on_hyphens=False) or [""]
     yield start + lines[0]
     yield from (" " * len(start) + line for line in lines[1:])

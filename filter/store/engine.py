@@ -33,7 +33,7 @@ def open_engine(url: str, *, synchronous: str = "FULL") -> Engine:
             return _sqlite(url, parsed.database, synchronous)
         return create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise StoreError(f"[store] url {url!r}: {error}") from error
+        raise StoreError(f"[store] url: {error}") from error  # without the URL: it may hold a password
 
 
 def is_store_failure(error: BaseException) -> bool:

@@ -32,6 +32,14 @@ def broken(mail: Mail):
     raise RuntimeError("out of \\x1b[31mink")
 """
 
+NAMING = """
+from penstock import Reject, stateless
+
+@stateless
+def gate(mail):
+    raise Reject(554, "5.7.1", f"{mail.client.helo} {mail.client.name}")
+"""
+
 
 def test_a_conversation_begins(penstock_in: Any) -> None:
     report = penstock_in.json("explain", str(penstock_in.mail))
@@ -169,3 +177,19 @@ def test_a_file_that_is_not_there(penstock_in: Any) -> None:
     result = penstock_in("explain", "nowhere.eml")
     assert result.exit_code == 2
     assert "nowhere.eml" in result.stderr
+
+
+def test_recipients_stand_in_their_order(penstock_in: Any) -> None:
+    penstock_in.configure("penstock.handlers.tea", owned='"lists.test", "other.test"')
+    to = ["bob@example.org", "nobody@other.test", "tea-join@lists.test"]
+    report = penstock_in.json("explain", str(penstock_in.mail), *(word for each in to for word in ("--to", each)))
+    assert [(told["address"], told["fate"]) for told in report["recipients"]] == [
+        (to[0], "passes"), (to[1], "refused"), (to[2], "consumed"),
+    ]  # fmt: skip
+
+
+def test_the_client_is_what_was_said(penstock_in: Any) -> None:
+    penstock_in.handler(NAMING)
+    arguments = ("--to", "bob@example.org", "--source", "local", "--helo", "liar", "--client-name", "mail.test")
+    report = penstock_in.json("explain", str(penstock_in.mail), *arguments)
+    assert report["recipients"][0]["reply"] == "554 5.7.1 liar mail.test"
