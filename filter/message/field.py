@@ -1,49 +1,49 @@
-"""One header field: what it says, and where it came from.
-
-A field knows its origin: its number in the header of the source, or none where it was added. So a change
-is found by identity and not by comparing texts, also where two fields look the same.
-"""
+"""One header field: what it says, and where it came from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .edits import EditError, Keep, Piece, Put
+from .edits import EditError
 from .header import decode_value, unfold
+from .overlay import Added
 from .parameters import parameters, token, with_parameter
 from .writing import HeaderValue, write_field
 
 if TYPE_CHECKING:
-    from .fields import Headed
+    from .fields import Fields
 
 
 class Field:
-    """One header field of a part."""
+    """One header field of a part. Equal to another if it is the same field of the same part."""
 
-    __slots__ = ("_number", "_owner", "_raw", "_removed")
+    __slots__ = ("_key", "_owner")
 
-    def __init__(self, owner: Headed, number: int | None, raw: bytes | None = None) -> None:
-        """Number in the source's header, or None and the octets of a field that was added."""
+    def __init__(self, owner: Fields, key: int | Added) -> None:
+        """Not for handlers: fields come from a message or part."""
         self._owner = owner
-        self._number = number
-        self._raw = raw
-        self._removed = False
+        self._key = key
 
     def __repr__(self) -> str:
         return f"<Field {self.name}: {self.value!r}>"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Field) and (self._owner, self._key) == (other._owner, other._key)
+
+    def __hash__(self) -> int:
+        return hash((self._owner, self._key))
+
     @property
     def name(self) -> str:
         """The name in its own spelling."""
-        return self._split()[0]
+        return self._key.name if isinstance(self._key, Added) else self._owner._index.name(self._key)
 
     @property
     def value(self) -> str:
         """The value decoded: unfolded, encoded words as text. Setting it raises EditError for what cannot stand."""
-        if self._raw is None and self._number is not None:
-            return self._owner._index.value(self._number)
-        return decode_value(*self._split())
+        if self._changed is None and isinstance(self._key, int):
+            return self._owner._index.value(self._key)
+        return decode_value(self.name, self._raw_value)
 
     @value.setter
     def value(self, value: HeaderValue) -> None:
@@ -52,9 +52,8 @@ class Field:
     @property
     def raw(self) -> bytes:
         """The octets of the whole field as they will be sent, name and line ending included."""
-        if self._raw is not None:
-            return self._raw
-        return bytes(self._owner._index.matches[self._number or 0][0])
+        changed = self._changed
+        return self._owner._index.matches[self._number][0] if changed is None else changed
 
     @property
     def params(self) -> dict[str, str]:
@@ -73,42 +72,35 @@ class Field:
     def remove(self) -> None:
         """Take the field out of its header."""
         self._owner._editing(self.name)
-        self._owner._changed = True
-        self._removed = True
+        self._owner._overlaid().remove(self._key)
+
+    @property
+    def _number(self) -> int:
+        assert isinstance(self._key, int)
+        return self._key
+
+    @property
+    def _changed(self) -> bytes | None:
+        """The octets of a field that was added or changed."""
+        if isinstance(self._key, Added):
+            return self._key.raw
+        overlay = self._owner._overlay
+        return overlay.changes.get(self._key) if overlay else None
+
+    @property
+    def _raw_value(self) -> bytes:
+        changed = self._changed
+        if changed is None:
+            return self._owner._index.matches[self._number][2]
+        return changed.partition(b":")[2]
 
     @property
     def _unfolded(self) -> str:
-        return unfold(self._split()[1])
-
-    def _split(self) -> tuple[str, bytes]:
-        if self._raw is None and self._number is not None:
-            match = self._owner._index.matches[self._number]
-            return match[1].decode("ascii"), match[2]
-        name, _, value = (self._raw or b"").partition(b":")
-        return name.decode("ascii").rstrip(" \t"), value
+        return unfold(self._raw_value)
 
     def _write(self, raw: bytes) -> None:
-        if self._removed:
+        overlay = self._owner._overlay
+        if overlay is not None and not overlay.holds(self._key):
             raise EditError(f"{self.name}: this field was removed")
         self._owner._editing(self.name)
-        self._owner._changed = True
-        self._raw = raw
-
-    def _copy(self, owner: Headed) -> Field:
-        twin = Field(owner, self._number, self._raw)
-        twin._removed = self._removed
-        return twin
-
-    def _pieces(self, main: bool) -> Iterator[Piece]:
-        """The field as it stands, none where an added one was removed; with its name in the message's own header."""
-        if self._number is None:
-            if not self._removed:
-                yield Put(self._raw or b"", name=self.name if main else None, head=main)
-            return
-        match = self._owner._index.matches[self._number]
-        if self._raw is None and not self._removed:
-            yield Keep(match.start(), match.end())
-            return
-        data = b"" if self._removed else self._raw or b""
-        name, occurrence = (self.name, self._owner._index.occurrence(self._number)) if main else (None, None)
-        yield Put(data, match.start(), match.end(), name, occurrence, main)
+        self._owner._overlaid().replace(self._key, raw)

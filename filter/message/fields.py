@@ -1,7 +1,7 @@
 """A header block as a mapping, over the index of the source.
 
-As long as nothing is changed, reading `part["Subject"]` goes straight to the index; Field objects are made
-when they are first asked for.
+As long as nothing is changed, reading `part["Subject"]` goes straight to the index. Field objects are made
+when they are asked for and hold nothing of their own.
 """
 
 from __future__ import annotations
@@ -13,37 +13,38 @@ from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar, overload
 
 from ..address import Address, parse_list
-from .edits import Keep, Piece, Put
+from .edits import Keep, Piece
 from .field import Field
 from .header import HeaderIndex
+from .overlay import Added, Overlay
 from .writing import HeaderValue, write_field
 
 T = TypeVar("T")
 
 
-class Headed:
-    """A header block with an overlay: what a part and a message have in common."""
+class Fields:
+    """The header of a part or message: what both have in common."""
 
-    __slots__ = ("_changed", "_index", "_overlay")
+    __slots__ = ("_index", "_overlay")
 
     def __init__(self, index: HeaderIndex) -> None:
         self._index = index
-        self._overlay: list[Field] | None = None   # made when a Field is first asked for
-        self._changed = False
+        self._overlay: Overlay | None = None       # made with the first change
 
     @property
     def fields(self) -> tuple[Field, ...]:
         """All header fields in order."""
-        return tuple(field for field in self._all_fields() if not field._removed)
+        keys = self._overlay.order(self._index) if self._overlay else range(len(self._index.matches))
+        return tuple(Field(self, key) for key in keys)
 
     def __iter__(self) -> Iterator[str]:
         """The names of the fields in order, each in its own spelling, repeated as they are."""
-        if not self._changed:
+        if not self._overlay:
             return map(self._index.name, range(len(self._index.matches)))
         return iter([field.name for field in self.fields])
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and bool(self._find(name))
+        return isinstance(name, str) and self.field(name) is not None
 
     def __getitem__(self, name: str) -> str | None:
         """The decoded value of the first field of that name, None if absent."""
@@ -55,26 +56,23 @@ class Headed:
     def get(self, name: str, default: T) -> str | T: ...
     def get(self, name: str, default: T | None = None) -> str | T | None:
         """The decoded value of the first field of that name, or the default."""
-        if not self._changed:
+        if not self._overlay:
             numbers = self._index.places.get(name.lower())
             return self._index.value(numbers[0]) if numbers else default
-        found = self._find(name)
-        return found[0].value if found else default
+        found = self.field(name)
+        return found.value if found else default
 
     def get_all(self, name: str) -> list[str]:
         """The decoded values of all fields of that name, in order."""
-        if not self._changed:
-            return [self._index.value(number) for number in self._index.places.get(name.lower(), ())]
         return [field.value for field in self._find(name)]
 
     def field(self, name: str) -> Field | None:
         """The first field of that name, None if absent."""
-        found = self._find(name)
-        return found[0] if found else None
+        return next(self._find(name), None)
 
     def __setitem__(self, name: str, value: HeaderValue) -> None:
         """Replace the first field of that name and remove the others; append one where there is none."""
-        found = self._find(name)
+        found = list(self._find(name))
         if not found:
             self.add(name, value)
             return
@@ -84,8 +82,8 @@ class Headed:
 
     def __delitem__(self, name: str) -> None:
         """Remove all fields of that name; none is fine."""
-        for found in self._find(name):
-            found.remove()
+        for field in list(self._find(name)):
+            field.remove()
 
     def add(self, name: str, value: HeaderValue, first: bool = False) -> None:
         """Add another field at the end of the header, or before all others."""
@@ -95,22 +93,23 @@ class Headed:
 
     def addresses(self, name: str) -> list[Address]:
         """The addresses in all fields of that name."""
-        return [address for text in self._texts(name) for address in parse_list(text)]
+        return [address for field in self._find(name) for address in parse_list(field._unfolded)]
 
     def ids(self, name: str) -> list[str]:
         """The message identifiers in all fields of that name, each in its angle brackets (RFC 5322 section 3.6.4)."""
-        return [found for text in self._texts(name) for found in _MESSAGE_ID.findall(text)]
+        return [found for field in self._find(name) for found in _MESSAGE_ID.findall(field._unfolded)]
 
     @property
     def date(self) -> datetime | None:
         """The Date field, aware (a zone of `-0000` is taken as UTC); None where it is missing or makes no sense."""
-        for text in self._texts("date")[:1]:
-            try:
-                found = parsedate_to_datetime(text[:_LONGEST_DATE])
-                return found if found.tzinfo else found.replace(tzinfo=UTC)
-            except (ValueError, TypeError, IndexError, OverflowError):
-                return None
-        return None
+        field = self.field("Date")
+        if field is None:
+            return None
+        try:
+            found = parsedate_to_datetime(field._unfolded[:_LONGEST_DATE])
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
     @property
     def _eol(self) -> bytes:
@@ -120,51 +119,30 @@ class Headed:
         """Called before any change of a header field: raises EditError where it may not be changed."""
         raise NotImplementedError
 
-    def _texts(self, name: str) -> list[str]:
-        """Unfolded text of the fields of that name, encoded words left as they are."""
-        return [field._unfolded for field in self._find(name)]
+    def _find(self, name: str) -> Iterator[Field]:
+        lower = name.lower()
+        keys = self._overlay.named(self._index, lower) if self._overlay else self._index.places.get(lower, ())
+        return (Field(self, key) for key in keys)
 
-    def _all_fields(self) -> list[Field]:
+    def _overlaid(self) -> Overlay:
+        """The overlay, to change it."""
         if self._overlay is None:
-            self._overlay = [Field(self, number) for number in range(len(self._index.matches))]
+            self._overlay = Overlay()
         return self._overlay
 
-    def _find(self, name: str) -> list[Field]:
-        lower = name.lower()
-        if not self._changed:
-            return [self._all_fields()[number] for number in self._index.places.get(lower, ())]
-        return [field for field in self._all_fields() if not field._removed and field.name.lower() == lower]
-
     def _add_raw(self, raw: bytes, first: bool = False) -> None:
-        fields = self._all_fields()
-        fields.insert(0 if first else len(fields), Field(self, None, raw))
-        self._changed = True
-
-    def _copy_header(self, original: Headed) -> None:
-        """Take over the overlay of another header on the same index."""
-        self._changed = original._changed
-        if original._changed:
-            self._overlay = [field._copy(self) for field in original._all_fields()]
+        overlay = self._overlaid()
+        if first:
+            overlay.before.insert(0, Added(raw))
+        else:
+            overlay.after.append(Added(raw))
 
     def _header_pieces(self, *, main: bool = False, closing: bool = False) -> Iterator[Piece]:
         """The header block in pieces; `main` for the message's own, `closing` wants an empty line at the end."""
         index = self._index
-        if not self._changed and not (closing and not index.closed):
-            yield Keep(index.start, index.end)
-            return
-        yield Keep(index.start, index.first)
-        open_line = False                          # the last field of the source may lack its line ending
-        for field in self._all_fields():
-            for piece in field._pieces(main):
-                if open_line:
-                    yield Put(self._eol, head=main)
-                    open_line = False
-                yield piece
-                open_line = isinstance(piece, Keep) and not index.matches[field._number or 0][3]
-        if index.closed:
-            yield Keep(index.last, index.end)
-        else:
-            yield Put(self._eol * (2 if open_line else 1), head=main)
+        if self._overlay or (closing and not index.closed):
+            return (self._overlay or Overlay()).pieces(index, self._eol, main=main)
+        return iter([Keep(index.start, index.end)])
 
 
 _LONGEST_DATE: Final = 200

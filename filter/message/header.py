@@ -13,6 +13,7 @@ faster: it goes first, and the other one only where a bare CR turns up in what i
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import replace
 from mmap import mmap
 from typing import Final, NamedTuple
@@ -80,7 +81,7 @@ class HeaderIndex:
 
     def occurrence(self, number: int) -> int:
         """Which field of its name this is, from 1."""
-        return self.places[self.name(number).lower()].index(number) + 1
+        return bisect_left(self.places[self.name(number).lower()], number) + 1
 
     def text(self, name: bytes) -> str | None:
         """The first field of that lower-case name as unfolded text, not decoded further."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from .edits import Edit, EditError, apply, checked, compose, edits_of
 from .header import Defect, HeaderIndex
+from .overlay import Overlay
 from .part import Part
 from .rendering import message_pieces
 from .source import Source
@@ -78,13 +79,19 @@ class Message(Part):
 
     @classmethod
     def with_edits(cls, raw: bytes | bytearray | memoryview | mmap.mmap, edits: Iterable[Edit]) -> Message:
-        """The message with those edits over that source; further ones add to them. Raises EditError for bad ones."""
+        """The message with those edits over that source; further ones add to them. Raises EditError for bad ones.
+
+        Edits of header fields lie over the source as they did before; edits of the body are applied to a copy.
+        """
         origin = Source(raw)
         base = checked(edits, origin.size)
         if not base:
             return cls(raw)
-        message = cls(b"".join(apply(origin.view, base)))
-        message._origin, message._base = origin, base
+        message = cls(raw)
+        message._overlay = Overlay.replayed(message._index, base)
+        if message._overlay is None:
+            message = cls(b"".join(apply(origin.view, base)))
+            message._origin, message._base = origin, base
         message._edits = base
         return message
 
@@ -141,7 +148,7 @@ class Message(Part):
 
     @property
     def _is_touched(self) -> bool:
-        return self._changed or (self._tree is not None and self._is_changed)
+        return bool(self._overlay) or (self._tree is not None and self._is_changed)
 
     @property
     def _origin_header(self) -> HeaderIndex:

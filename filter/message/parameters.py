@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from .charset import decode
+from .edits import EditError
 from .words import decode_words
 
 
@@ -68,7 +69,10 @@ def written(name: str, value: str) -> list[str]:
     if value.isascii() and value.isprintable() and len(value) <= _LONGEST and "=?" not in value:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return [f'{name}="{escaped}"']
-    coded = quote(value, safe="!#$&+-.^_`{}~", encoding="utf-8")
+    try:
+        coded = quote(value, safe="!#$&+-.^_`{}~", encoding="utf-8")
+    except UnicodeEncodeError:
+        raise EditError(f"{name}: no charset can encode a lone surrogate") from None
     if len(coded) <= _LONGEST:
         return [f"{name}*=utf-8''{coded}"]
     pieces = re.findall(rf"(?:%..|[^%]){{1,{_LONGEST // 3}}}", coded)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
+from weakref import ref
 
 from . import charset, surgery, transfer
 from .edits import EditError
-from .fields import Headed
+from .fields import Fields
 from .header import HeaderIndex, encoding_of
 from .names import extensions_of
 from .parameters import ContentType, content_type
@@ -23,17 +24,18 @@ if TYPE_CHECKING:
     from .message import Message
 
 
-class Part(Headed):
+class Part(Fields):
     """One part; the message itself is its own outermost part."""
 
-    __slots__ = ("_body", "_parent", "_parts", "_place", "_reshaped", "_tree")
+    __slots__ = ("__weakref__", "_body", "_parent_ref", "_parts", "_place", "_reshaped", "_tree")
 
     def __init__(self, header: HeaderIndex, tree: Node | None, parent: Part | None) -> None:
         """Not for handlers: parts come from a message, or from `attach`, `replace` and `wrap`."""
         super().__init__(header)
         self._tree = tree
-        self._place = tree                        # the node whose place among the source's parts this one has
-        self._parent = parent
+        self._place = tree                         # the node whose place among the source's parts this one has
+        # Weak, so that a message is freed as soon as nobody holds it.
+        self._parent_ref = ref(parent) if parent is not None else None
         self._parts: list[Part] | None = None
         self._reshaped = False                     # parts were added, removed or exchanged
         self._body: bytes | None = None            # octets in place of the body, encoded
@@ -43,8 +45,8 @@ class Part(Headed):
 
     @property
     def parent(self) -> Part | None:
-        """The part that this one is in, None for the message."""
-        return self._parent
+        """The part that this one is in; None for the message, and where the message is not held any more."""
+        return self._parent_ref() if self._parent_ref is not None else None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -111,7 +113,7 @@ class Part(Headed):
             return transfer.decode(self._body, self._encoding)
         if self._children():
             return body_octets(self)
-        if self._changed:
+        if self._overlay:
             return transfer.decode(self._raw_body, self._encoding)
         if self._node.content is None:
             self._node.content = transfer.decode(self._raw_body, self._encoding)
@@ -120,6 +122,7 @@ class Part(Headed):
     @content.setter
     def content(self, content: bytes) -> None:
         """Set the content of a leaf; the transfer encoding stays where it serves."""
+        self._editing_leaf()
         self._set_content(bytes(content), text=False)
 
     @property
@@ -133,8 +136,8 @@ class Part(Headed):
         """Set the text of a leaf; charset and transfer encoding stay where they can, else UTF-8."""
         if text == self.text:
             return
-        content = self._encoded_text(text)
-        self._set_content(content, text=True)
+        self._editing_leaf()
+        self._set_content(self._encoded_text(text), text=True)
 
     def body(self, kind: str) -> Part | None:
         """The part with the text that is shown, `kind` being `plain` or `html`; never an attachment; None if none."""
@@ -186,16 +189,13 @@ class Part(Headed):
         surgery.append_text(self, plain, html)
 
     def _set_content(self, content: bytes, *, text: bool) -> None:
-        if self._children():
-            raise EditError(f"{self.content_type}: set the content of its parts, or replace it")
-        self._editing_body()
         declared = self._encoding
         encoding = transfer.fitting(content, text=text, declared=declared)
         if encoding != (declared or "7bit"):
             self["Content-Transfer-Encoding"] = encoding
             self._declare_mime()
         body = transfer.encode(content, encoding, self._eol)
-        self._body = body.removesuffix(self._eol) if encoding == "base64" and self._parent else body
+        self._body = body.removesuffix(self._eol) if encoding == "base64" and self.parent is not None else body
 
     def _encoded_text(self, text: str) -> bytes:
         """The text in the declared charset; in UTF-8, and so declared, where that one is not able to."""
@@ -209,7 +209,6 @@ class Part(Headed):
         content = charset.encode(final, declared)
         if content is not None and charset.decode(content, declared) == final:
             return content
-        self._editing_body()
         if (field := self.field("Content-Type")) is not None and self._content_type().type:
             field.set_param("charset", "utf-8")
         else:
@@ -220,7 +219,12 @@ class Part(Headed):
     def _editing(self, name: str) -> None:
         message = self._message
         if message is not None:
-            message._allow(self, name, body=self._parent is not None or name.lower().startswith("content-"))
+            message._allow(self, name, body=self.parent is not None or name.lower().startswith("content-"))
+
+    def _editing_leaf(self) -> None:
+        if self._children():
+            raise EditError(f"{self.content_type}: set the content of its parts, or replace it")
+        self._editing_body()
 
     def _editing_body(self) -> None:
         message = self._message
@@ -242,7 +246,7 @@ class Part(Headed):
     @property
     def _message(self) -> Message | None:
         """The message that this part is in, None where it was removed from its."""
-        return self._parent._message if self._parent is not None else None
+        return parent._message if (parent := self.parent) is not None else None
 
     @property
     def _eol(self) -> bytes:
@@ -251,7 +255,7 @@ class Part(Headed):
 
     @property
     def _encoding(self) -> str:
-        if not self._changed:
+        if not self._overlay:
             return self._index.encoding
         return encoding_of(self["Content-Transfer-Encoding"])
 
@@ -261,10 +265,10 @@ class Part(Headed):
         return node.header.source.cut(node.body, node.end)
 
     def _content_type(self) -> ContentType:
-        if not self._changed:
+        if not self._overlay:
             return self._index.content_type
-        texts = self._texts("content-type")
-        return content_type(texts[0] if texts else None)
+        field = self.field("Content-Type")
+        return content_type(field._unfolded if field else None)
 
     def _children(self) -> list[Part]:
         if self._body is not None:
@@ -275,7 +279,7 @@ class Part(Headed):
 
     def _copy_changes(self, original: Part) -> None:
         """Take over what lies over the node of another part on the same one."""
-        self._copy_header(original)
+        self._overlay = original._overlay.copy() if original._overlay else None
         self._body = original._body
         self._reshaped = original._reshaped
         if original._body is None and original._parts is not None and original._is_changed:
@@ -290,7 +294,7 @@ class Part(Headed):
     @property
     def _is_changed(self) -> bool:
         """Whether anything at or within this part differs from its node."""
-        if self._changed or self._reshaped or self._body is not None or self._index is not self._node.header:
+        if self._overlay or self._reshaped or self._body is not None or self._index is not self._node.header:
             return True
         return any(part._is_changed for part in self._parts or ())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from weakref import ref
 
 from . import charset, transfer
 from .edits import EditError
@@ -45,7 +46,7 @@ def remove(part: Part) -> None:
     stand_in = [] if len(siblings) > 1 else [_new_part(parent, [("Content-Type", "text/plain")], b"")]
     siblings[place : place + 1] = stand_in
     parent._reshaped = True
-    part._parent = None
+    part._parent_ref = None
 
 
 def attach(part: Part, content: bytes | str | Message, type: str | None, filename: str | None) -> Part:
@@ -79,7 +80,7 @@ def wrap(part: Part, subtype: str) -> Part:
     siblings = parent._children()
     siblings[siblings.index(part)] = whole
     parent._reshaped = True
-    part._parent = whole
+    part._parent_ref = ref(whole)
     whole._place, part._place = part._place, None
     return whole
 
@@ -97,7 +98,7 @@ def unwrap(part: Part) -> Part:
         siblings = parent._children()
         siblings[siblings.index(part)] = child
         parent._reshaped = True
-        child._parent, part._parent = parent, None
+        child._parent_ref, part._parent_ref = ref(parent), None
         child._place, part._place = part._place, None
         return child
     raws = [field.raw for field in _content_fields(child)]
@@ -106,7 +107,7 @@ def unwrap(part: Part) -> Part:
     for raw in raws:
         part._add_raw(raw)
     _take_body(child, part)
-    child._parent = None
+    child._parent_ref = None
     return part
 
 
@@ -163,7 +164,7 @@ def _take_body(giver: Part, taker: Part) -> None:
     parts = giver._parts
     taker._tree, taker._body, taker._parts, taker._reshaped = giver._node, giver._body, parts, giver._reshaped
     for part in parts or ():
-        part._parent = taker
+        part._parent_ref = ref(taker)
 
 
 def _new_part(parent: Part, lines: list[tuple[str, str]], body: bytes) -> Part:

@@ -314,6 +314,19 @@ class TestEdits:
         with pytest.raises(EditError):
             Message.with_edits(MIXED, edits)
 
+    def test_of_the_header_are_replayed_without_a_copy_of_the_body(self) -> None:
+        raw = HEAD + b"x" * 100_000
+        message = Message(raw)
+        message["Subject"] = "y"
+        message.add("X-A", "1", first=True)
+        message["X-B"] = "2"
+        del message["Received"]
+        again = Message.with_edits(raw, message.edits)
+        assert list(again) == ["X-A", "Subject", "X-B"]
+        again["X-B"] = "3"
+        assert again.edits[:-1] == message.edits[:-1]
+        assert any(isinstance(chunk, memoryview) and chunk.obj is raw for chunk in again.chunks())
+
     def test_further_ones_add_to_replayed_ones(self) -> None:
         message = Message(MIXED)
         message["Subject"] = "y"

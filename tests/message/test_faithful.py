@@ -1,7 +1,9 @@
 """`bytes(Message(raw)) == raw` for any octets, and no view of any of them raises."""
 
+import gc
 import mmap
 import tempfile
+import weakref
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,23 @@ def test_chunks_of_an_edited_message_are_the_source_itself() -> None:
     spans = [chunk for chunk in message.chunks() if isinstance(chunk, memoryview)]
     assert sum(map(len, spans)) == len(raw)
     assert all(span.obj is raw for span in spans)
+
+
+def test_a_message_is_freed_as_soon_as_nobody_holds_it() -> None:
+    message = Message(MIXED + b"--b\r\n\r\none\r\n--b--\r\n")
+    look_at_everything(message)
+    message["Subject"] = "y"
+    message.wrap("mixed")
+    message.append_text("foot")
+    watch = weakref.ref(message)
+    copies = [weakref.ref(message.copy())]
+    gc.disable()
+    try:
+        del message
+        assert watch() is None
+        assert copies[0]() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
