@@ -11,9 +11,13 @@ import inspect
 import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
+from typing import Final
 
 from ..handler import Handler
 from ..verdict import Reject
+
+_WRAPPED: Final = ("fget", "func", "__func__")
+"""Where a property, a cached property and a static or class method keep their function."""
 
 
 def refuses(handler: Handler) -> bool:
@@ -34,10 +38,10 @@ def _functions(module: ModuleType) -> Iterator[FunctionType]:
     for value in list(vars(module).values()):
         if getattr(value, "__module__", None) != module.__name__:
             continue
-        if inspect.isclass(value):
-            yield from (member for member in vars(value).values() if isinstance(member, FunctionType))
-        elif isinstance(value, FunctionType):
-            yield value
+        for member in vars(value).values() if inspect.isclass(value) else (value,):
+            bare = next((found for name in _WRAPPED if (found := getattr(member, name, None))), member)
+            if isinstance(bare, FunctionType):
+                yield bare
 
 
 def _names_reject(function: FunctionType) -> bool:

@@ -29,6 +29,19 @@ def gate(mail):
         _refuse()
 """
 
+IN_A_PROPERTY = """
+from penstock import Reject as No, stateless
+
+class Rule:
+    @property
+    def verdict(self):
+        return No(550, "5.7.1", "No")
+
+@stateless
+def gate(mail):
+    return Rule().verdict
+"""
+
 HARMLESS = """
 from penstock import stateless
 
@@ -102,7 +115,10 @@ def test_an_owned_domain_without_routes(penstock_in: Any) -> None:
     assert finding["text"].startswith("other.test is owned")
 
 
-@pytest.mark.parametrize(("source", "words"), [(AT_RCPT, "never runs behind"), (TELLING, "may refuse mail")])
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [(AT_RCPT, "never runs behind"), (TELLING, "may refuse mail"), (IN_A_PROPERTY, "may refuse mail")],
+)
 def test_what_will_not_do_all_that_it_says(penstock_in: Any, source: str, words: str) -> None:
     name = penstock_in.handler(source)
     (finding,) = found(penstock_in, "handlers", "warning")
