@@ -91,14 +91,15 @@ allow_services() {
     as_root rm -f /usr/sbin/policy-rc.d
 }
 
-# Make .venv with penstock (editable) and the extras $1 of pyproject.toml; nothing to do while that file is the same.
+# Make .venv with penstock (editable) and the extra $1 of pyproject.toml, if given; nothing to do while that file is
+# the same.
 make_venv() {
     .venv/bin/python -c '' 2>/dev/null || "$(find_python)" -m venv --clear .venv
     stamp="$(pwd) $(cksum <pyproject.toml)"
-    if [ "$(cat ".venv/installed-$1" 2>/dev/null)" != "$stamp" ]; then
-        say "Installing penstock[$1] and what it needs into .venv"
-        PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet --no-input -e ".[$1]"
-        printf '%s\n' "$stamp" >".venv/installed-$1"
+    if [ "$(cat ".venv/installed-${1:-plain}" 2>/dev/null)" != "$stamp" ]; then
+        say "Installing penstock${1:+[$1]} and what it needs into .venv"
+        PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet --no-input -e ".${1:+[$1]}"
+        printf '%s\n' "$stamp" >".venv/installed-${1:-plain}"
     fi
 }
 

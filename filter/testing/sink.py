@@ -16,8 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 EXTENSIONS = ("PIPELINING", "SIZE", "ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8")
 VERBS = ("EHLO", "MAIL", "RCPT", "DATA", "DOT")
@@ -158,12 +158,12 @@ class _Session(socketserver.StreamRequestHandler):
         self._rcpts: list[str] = []
         commands: Mapping[str, Callable[[str], str]] = {
             "EHLO": self._ehlo,
-            "HELO": lambda _: "250 sink",
+            "HELO": self._ok,
             "MAIL": self._on_mail,
             "RCPT": self._on_rcpt,
             "DATA": self._data,
             "RSET": self._rset,
-            "NOOP": lambda _: "250 2.0.0 Ok",
+            "NOOP": self._ok,
         }
         self._say("220 sink ESMTP")
         try:
@@ -171,7 +171,7 @@ class _Session(socketserver.StreamRequestHandler):
                 verb, _, argument = line.decode("utf-8", "surrogateescape").strip().partition(" ")
                 if verb.upper() == "QUIT":
                     return self._say("221 2.0.0 Bye")
-                command = commands.get(verb.upper(), lambda _: "502 5.5.1 Not here")
+                command = commands.get(verb.upper(), self._unknown)
                 self._say(self.server.sink.refusal(verb.upper(), argument) or command(argument))
         except ConnectionError:
             pass  # the client went away; what was answered with 250 is on disk
@@ -183,6 +183,12 @@ class _Session(socketserver.StreamRequestHandler):
     def _ehlo(self, _: str) -> str:
         return "".join(f"250-{line}\r\n" for line in ("sink", *EXTENSIONS[:-1])) + f"250 {EXTENSIONS[-1]}"
 
+    def _ok(self, _: str) -> str:
+        return "250 2.0.0 Ok"
+
+    def _unknown(self, _: str) -> str:
+        return "502 5.5.1 Not here"
+
     def _on_mail(self, argument: str) -> str:
         self._mail, self._rcpts = argument.partition(":")[2].strip(), []
         return "250 2.1.0 Ok"
@@ -193,7 +199,7 @@ class _Session(socketserver.StreamRequestHandler):
 
     def _rset(self, _: str) -> str:
         self._mail, self._rcpts = "", []
-        return "250 2.0.0 Ok"
+        return self._ok(_)
 
     def _data(self, _: str) -> str:
         if not self._rcpts:
@@ -206,7 +212,7 @@ class _Session(socketserver.StreamRequestHandler):
         return "250 2.0.0 Ok: kept"
 
 
-def _content(stream: IO[bytes]) -> bytes:
+def _content(stream: BufferedIOBase) -> bytes:
     """The octets up to CRLF.CRLF, dots unstuffed. A bare LF ends no line (RFC 5321 section 4.1.1.4)."""
     lines: list[bytes] = []
     at_start = True

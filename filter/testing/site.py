@@ -55,6 +55,7 @@ class Site:
     ) -> None:
         self.folder = folder
         self.wire = wire
+        self.owned = owned
         self.port = free_port()
         self.sink = Sink(folder / "sink")
         self.postfix = PrivatePostfix(
@@ -102,6 +103,7 @@ class Site:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # a Ctrl-C is for us, and we end it in its turn
             )
         until(lambda: self._process_ended() or self._answers(), 30, lambda: f"penstock is silent:\n{self.log()}")
         if self._process_ended():

@@ -12,6 +12,11 @@ import pytest
 from penstock.filter.testing.site import Site
 
 HANDLERS = Path(__file__).parent / "handlers"
+VERDICTS = """\
+handlers = ["verdicts"]
+[handlers.verdicts]
+gate = "@folder@/gate"
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,16 +31,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def make_site() -> Iterator[Callable[..., Site]]:
-    """Make a running site, with the arguments of `Site`. It has the handler `verdicts`, whose gate is `gate`."""
+    """Make a running site, with the arguments of `Site`.
+
+    Unless `filter` says otherwise it has the handler `verdicts`, whose gate is the file `gate` in the site's folder.
+    """
     with ExitStack() as stack:
 
-        def make(filter: str = "", **arguments: Any) -> Site:
+        def make(filter: str = VERDICTS, **arguments: Any) -> Site:
             folder = Path(tempfile.mkdtemp(prefix="penstock-live-"))
             folder.chmod(0o755)
             stack.callback(shutil.rmtree, folder)
             arguments.setdefault("service", f'path = ["{HANDLERS}"]')
-            handler = f'handlers = ["verdicts"]\n{filter}\n[handlers.verdicts]\ngate = "{folder}/gate"\n'
-            return stack.enter_context(Site(folder, filter=handler, **arguments))
+            return stack.enter_context(Site(folder, filter=filter.replace("@folder@", str(folder)), **arguments))
 
         yield make
 
