@@ -116,7 +116,11 @@ def _transact(connection: Connection, submission: Submission, content: Outgoing)
     mail, *recipients, data = answers[len(identity) :]
     if not mail.is_ok:
         recipients = [mail] * len(recipients)
-    outcome = _content(connection, content, data, wanted=any(reply.is_ok for reply in recipients))
+    try:
+        outcome = _content(connection, content, data, wanted=any(reply.is_ok for reply in recipients))
+    except Lost as error:
+        log.warning("event=reinject-lost queue_id=%s after=DATA error=%r", envelope.queue_id, str(error))
+        outcome = REINJECT_LOST
     return [outcome if reply.is_ok else reply for reply in recipients]
 
 
@@ -133,20 +137,19 @@ def _asked(connection: Connection, commands: Sequence[bytes]) -> list[Reply]:
 
 def _content(connection: Connection, content: Outgoing, data: Reply, *, wanted: bool) -> Reply:
     """Send the message where `data`, the reply to DATA, asks for it; the reply for the accepted recipients."""
-    if data.code != 354:
-        connection.reset()
-        if data.code < 400:
-            raise Lost(f"DATA is answered with {data}")
-        return data
-    if not wanted:  # an open DATA without recipients: only the end of the connection gets out of it
+    if data.code == 354 and not wanted:  # only the end of the connection gets out of a DATA without recipients
         connection.close()
         return data
-    try:
-        outcome = connection.deliver(content.buffers)
-    except Lost as error:
-        log.warning("event=reinject-lost after=DATA error=%r", str(error))
-        return REINJECT_LOST
-    return REINJECT_LOST if outcome.code == 421 or outcome.code // 100 == 3 else outcome
+    if data.code == 354:
+        data = connection.deliver(content.buffers)
+    else:
+        connection.reset()
+        if data.is_ok:
+            raise Lost(f"DATA is answered with {data}")
+    if data.code == 421 or data.code // 100 == 3:
+        connection.close()
+        raise Lost(f"the message is answered with {data}")
+    return data
 
 
 def _needs(submission: Submission) -> Iterator[str]:

@@ -115,8 +115,10 @@ class Wire:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close; what is queued is lost."""
-        self._socket.close()
+        """Close; what is queued is lost. What the peer sent in vain is read, or it would lose our last words (RST)."""
+        with self._socket, contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.recv(_BITES[1], socket.MSG_DONTWAIT)
 
     def _search_on(self, mark: bytes, limit: int, deadline: float | None) -> int:
         """Read until `mark` is there and return where; TooLong where it comes beyond `limit`, all before it dropped."""
