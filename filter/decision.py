@@ -123,12 +123,17 @@ class Decision:
 
     def group(self) -> None:
         """Form the reinjection transactions: recipients whose result is the same octets share one."""
+        self.members = [tuple(keys) for keys in self.results.values()]
+        self.groups = [self._submission(keys) for keys in self.members]
+
+    @property
+    def results(self) -> dict[tuple[Edit, ...], list[str]]:
+        """The different results that are to go out, as edits over the message, and who gets each."""
         equal: dict[tuple[Edit, ...], list[str]] = {}
         for key, outcome in self.outcomes.items():
             if outcome.fate in (Fate.PASSES, Fate.READY):
                 equal.setdefault(outcome.message.edits, []).append(key)
-        self.members = [tuple(keys) for keys in equal.values()]
-        self.groups = [self._submission(keys) for keys in self.members]
+        return equal
 
     def _submission(self, keys: Sequence[str]) -> Submission:
         outcomes = [self.outcomes[key] for key in keys]

@@ -8,7 +8,7 @@ reverse-path `<>` is the value `NULL_PATH`, never None.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 NULL_PATH: Final = ""
@@ -84,7 +84,10 @@ class Envelope:
 
     def to(self, *recipients: Recipient | str) -> Envelope:
         """The same envelope for other recipients."""
-        return replace(self, recipients=tuple(r if isinstance(r, Recipient) else Recipient(r) for r in recipients))
+        given = tuple(r if isinstance(r, Recipient) else Recipient(r) for r in recipients)
+        return Envelope(  # for every recipient of every message: dataclasses.replace takes ten times as long
+            self.reverse_path, given, self.body, self.smtputf8, self.size, self.ret, self.envid, self.client
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """A plain form for JSON; `from_dict` reads it back. Stray octets survive as lone surrogates."""

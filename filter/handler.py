@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -275,10 +276,9 @@ def arguments(function: Callable[..., Any], blanks: Mapping[str, str], options: 
 
     One with `**blanks` gets all blanks.
     """
+    names, takes_all = _parameters(function)
     given = {**blanks, "options": options}
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    named = {p.name: given[p.name] for p in parameters if p.name in given}
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = {name: given[name] for name in names if name in given}
     return {**blanks, **named} if takes_all else named
 
 
@@ -290,6 +290,13 @@ def template_blanks(template: str) -> list[str]:
 def fill_template(template: str, blanks: Mapping[str, str]) -> str:
     """A STATE_KEY template with its blanks filled."""
     return _TEMPLATE_BLANK.sub(lambda found: blanks[found[1]], template)
+
+
+@lru_cache(maxsize=4096)
+def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
+    """The names of a function's parameters behind the first, and whether it takes all keywords. Slow, so remembered."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    return tuple(p.name for p in parameters), any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _common(patterns: Iterable[Pattern]) -> tuple[str, ...]:

@@ -237,7 +237,5 @@ class Pipeline:
 
 def _needs_receipts(decision: Decision) -> bool:
     """Without effects, receipts are for results of which some may go out and others not."""
-    decision.group()
-    return (
-        decision.ready or len(decision.groups) > 1 or not (decision.arrival.replies_each or len(decision.outcomes) < 2)
-    )
+    several = len(decision.outcomes) > 1
+    return decision.ready or (several and (not decision.arrival.replies_each or len(decision.results) > 1))

@@ -6,18 +6,37 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from ..message import Edit
 from ..receipt import Fate, Receipt
 from ..verdict import Reply
+from .engine import StoreError
 from .rows import when
 from .schema import attempts, receipts
 
 
-def exist(connection: Connection, arrival: str) -> bool:
-    """Whether any receipt may concern this arrival: cheap enough to ask for every message."""
-    return connection.execute(select(receipts.c.fate).where(receipts.c.arrival == arrival).limit(1)).first() is not None
+class Known:
+    """Whether any receipt may concern an arrival. Asked for every message, so it goes to the driver straight."""
+
+    def __init__(self, engine: Engine) -> None:
+        asked = select(receipts.c.fate).where(receipts.c.arrival == bindparam("arrival"))
+        compiled = asked.compile(dialect=engine.dialect)
+        self._engine = engine
+        self._statement = str(compiled)
+        self._positional = bool(compiled.positional)
+
+    def __call__(self, arrival: str) -> bool:
+        """Raises StoreError where the database is out of reach."""
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(self._statement, (arrival,) if self._positional else {"arrival": arrival})
+            return cursor.fetchone() is not None
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise StoreError(str(error)) from error
+        finally:
+            connection.close()
 
 
 def find(connection: Connection, arrival: str, digest: str) -> dict[str, Receipt]:

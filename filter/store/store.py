@@ -33,6 +33,7 @@ class Store:
         """Raises StoreError for a URL that cannot be used."""
         self._engine = open_engine(url)
         self._lock = FairLock()
+        self._known = receipts.Known(self._engine)
         self.ledger = LedgerBook(open_engine(_ledger_url(url), synchronous="NORMAL"))
 
     def create(self, *others: Any) -> None:
@@ -68,8 +69,7 @@ class Store:
 
     def has_receipts(self, arrival: str) -> bool:
         """Whether any receipt may concern this arrival."""
-        with self._reading() as connection:
-            return receipts.exist(connection, arrival)
+        return self._known(arrival)
 
     def receipts(self, arrival: str, digest: str) -> dict[str, Receipt]:
         """The receipts of a message, by recipient key."""
