@@ -154,7 +154,7 @@ class Message(Part):
     def _origin_header(self) -> HeaderIndex:
         return self._index if not self._base else HeaderIndex(self._origin, 0, self._origin.size)
 
-    def _allow(self, part: Part, name: str, *, body: bool) -> None:
+    def _allow(self, name: str, *, body: bool) -> None:
         """Called before each change. Raises EditError where it would break a seal."""
         if body and not self._unsealed and self.sealed:
             raise EditError(f"{name}: the message is signed or encrypted, so its body may not be edited")

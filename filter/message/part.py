@@ -217,9 +217,7 @@ class Part(Fields):
         return final.encode("utf-8")
 
     def _editing(self, name: str) -> None:
-        message = self._message
-        if message is not None:
-            message._allow(self, name, body=self.parent is not None or name.lower().startswith("content-"))
+        self._held()._allow(name, body=self.parent is not None or name.lower().startswith("content-"))
 
     def _editing_leaf(self) -> None:
         if self._children():
@@ -227,14 +225,22 @@ class Part(Fields):
         self._editing_body()
 
     def _editing_body(self) -> None:
-        message = self._message
-        if message is not None:
-            message._allow(self, self.content_type, body=True)
+        self._held()._allow(self.content_type, body=True)
 
     def _declare_mime(self) -> None:
-        message = self._message
-        if message is not None and "MIME-Version" not in message:
+        message = self._held()
+        if "MIME-Version" not in message:
             message.add("MIME-Version", "1.0")
+
+    def _new_boundary(self) -> str:
+        return self._held()._new_boundary()
+
+    def _held(self) -> Message:
+        """The message, to change it."""
+        message = self._message
+        if message is None:
+            raise EditError(f"{self.content_type}: this part was removed, or its message is not held any more")
+        return message
 
     # --- mechanism ---------------------------------------------------------------------------------
 

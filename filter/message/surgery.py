@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def replace(part: Part, content: bytes | str, type: str | None, filename: str | None) -> None:
     """See Part.replace."""
     part._editing_body()
-    lines, body = _described(content, type, filename, part._eol, disposition=part.disposition or "attachment")
+    disposition = "inline" if part.disposition == "inline" else "attachment"
+    lines, body = _described(content, type, filename, part._eol, disposition=disposition)
     for field in _content_fields(part):
         field.remove()
     for name, value in lines:
@@ -37,11 +38,10 @@ def replace(part: Part, content: bytes | str, type: str | None, filename: str | 
 
 def remove(part: Part) -> None:
     """See Part.remove."""
-    parent = part.parent
-    if parent is None or not parent.is_multipart:
+    parent, siblings = part.parent, _siblings(part)
+    if parent is None or siblings is None:
         raise EditError(f"{part.content_type}: only a part of a multipart can be removed")
     part._editing_body()
-    siblings = parent._children()
     place = siblings.index(part)
     stand_in = [] if len(siblings) > 1 else [_new_part(parent, [("Content-Type", "text/plain")], b"")]
     siblings[place : place + 1] = stand_in
@@ -68,16 +68,16 @@ def wrap(part: Part, subtype: str) -> Part:
         raise EditError(f"{subtype!r} is no subtype of multipart")
     part._editing_body()
     _declare_type(part)
-    message = part._message
-    boundary = message._new_boundary() if message is not None else "=_boundary"
+    boundary = part._new_boundary()
     value = f'multipart/{subtype}; boundary="{boundary}"'
-    if part.parent is None:
+    siblings = _siblings(part)
+    if siblings is None:
         return _wrap_message(part, value, boundary)
     parent = part.parent
+    assert parent is not None                      # a part with siblings has one
     whole = _new_part(parent, [("Content-Type", value)], b"")
     whole._node.boundary = boundary.encode()
-    whole._body, whole._parts, whole._reshaped = None, [part], True
-    siblings = parent._children()
+    whole._parts, whole._reshaped = [part], True
     siblings[siblings.index(part)] = whole
     parent._reshaped = True
     part._parent_ref = ref(whole)
@@ -87,28 +87,21 @@ def wrap(part: Part, subtype: str) -> Part:
 
 def unwrap(part: Part) -> Part:
     """See Part.unwrap."""
-    children = part._children()
-    if not part.is_multipart or len(children) != 1:
+    if not part.is_multipart or len(part._children()) != 1:
         raise EditError(f"{part.content_type}: only a multipart with one part can be unwrapped")
     part._editing_body()
-    (child,) = children
+    (child,) = part._children()
     _declare_type(child)
+    siblings = _siblings(part)
+    if siblings is None:
+        return _unwrap_message(part, child)
     parent = part.parent
-    if parent is not None:
-        siblings = parent._children()
-        siblings[siblings.index(part)] = child
-        parent._reshaped = True
-        child._parent_ref, part._parent_ref = ref(parent), None
-        child._place, part._place = part._place, None
-        return child
-    raws = [field.raw for field in _content_fields(child)]
-    for field in _content_fields(part):
-        field.remove()
-    for raw in raws:
-        part._add_raw(raw)
-    _take_body(child, part)
-    child._parent_ref = None
-    return part
+    assert parent is not None                      # a part with siblings has one
+    siblings[siblings.index(part)] = child
+    parent._reshaped = True
+    child._parent_ref, part._parent_ref = part._parent_ref, None
+    child._place, part._place = part._place, None
+    return child
 
 
 def append_text(part: Part, plain: str, html: str | None) -> None:
@@ -123,7 +116,7 @@ def append_text(part: Part, plain: str, html: str | None) -> None:
         shown.text = text + ("" if not text or text.endswith("\n") else "\n") + plain
     if marked_up is not None and html:
         text = marked_up.text
-        ends = list(_END_OF_HTML_BODY.finditer(text))
+        ends = list(_END_OF_BODY.finditer(text)) or list(_END_OF_HTML.finditer(text))
         at = ends[-1].start() if ends else len(text)
         marked_up.text = text[:at] + html + text[at:]
 
@@ -144,6 +137,24 @@ def _wrap_message(message: Part, value: str, boundary: str) -> Part:
     outer.boundary = boundary.encode()
     message._tree, message._body, message._parts, message._reshaped = outer, None, [inner], True
     return message
+
+
+def _unwrap_message(message: Part, child: Part) -> Part:
+    """The other way round: body and Content fields of the only part become the message's."""
+    raws = [_ended(field.raw, message._eol) for field in _content_fields(child)]
+    for field in _content_fields(message):
+        field.remove()
+    for raw in raws:
+        message._add_raw(raw)
+    _take_body(child, message)
+    child._parent_ref = None
+    return message
+
+
+def _siblings(part: Part) -> list[Part] | None:
+    """The parts of the multipart that this one is in; None for a message, which has a header of its own to keep."""
+    parent = part.parent
+    return parent._children() if parent is not None and parent.is_multipart else None
 
 
 def _append(whole: Part, lines: list[tuple[str, str]], body: bytes) -> Part:
@@ -221,4 +232,5 @@ def _ended(raw: bytes, eol: bytes) -> bytes:
 _MESSAGE: Final = "message/rfc822"
 _SUBTYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.I)
 _TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.I)
-_END_OF_HTML_BODY: Final = re.compile(r"</body\s*>", re.I)
+_END_OF_BODY: Final = re.compile(r"</body\s*>", re.I)
+_END_OF_HTML: Final = re.compile(r"</html\s*>", re.I)

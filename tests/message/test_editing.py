@@ -241,6 +241,28 @@ class TestParts:
         with pytest.raises(EditError, match="one part"):
             inner.unwrap()
 
+    def test_wrap_and_unwrap_within_an_attached_message(self) -> None:
+        raw = b"Content-Type: message/rfc822\n\nSubject: in\nContent-Type: text/html\n\n<p>\n"
+        message = Message(raw)
+        inner = message.parts[0]
+        assert inner.wrap("mixed") is inner
+        again = Message(bytes(message)).parts[0]
+        assert (again["Subject"], again.content_type, again.parts[0].content) == ("in", "multipart/mixed", b"<p>\n")
+        inner.unwrap()
+        assert Message(bytes(message)).parts[0].content == b"<p>\n"
+        with pytest.raises(EditError, match="removed"):
+            inner.remove()
+
+    def test_what_was_removed_cannot_be_changed(self) -> None:
+        message = Message(MIXED)
+        part = message.parts[0]
+        part.remove()
+        assert part.text == "Grüße\n"
+        with pytest.raises(EditError, match="removed"):
+            part.text = "x"
+        with pytest.raises(EditError, match="removed"):
+            part["X"] = "y"
+
     def test_a_footer(self) -> None:
         message = Message(
             b"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\nhello\r\n--b\r\n"
