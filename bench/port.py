@@ -7,10 +7,10 @@ process and its children, divided by the messages, so that source and sink do no
 take turns, several rounds each, and the best round of each counts: what else runs on the machine can
 only add. `smtp-source` keeps its connections open (-d), and so does the way to the sink.
 
-    python bench/port.py                       the port with a pipeline that passes everything
-    python bench/port.py --config penstock.toml  the whole service: `penstock run --config …`, which must listen
-                                               on 127.0.0.1:{port} and reinject to 127.0.0.1:{sink}; both marks
-                                               are filled in
+    python bench/port.py [--config FILE]
+
+`service` is the whole of it, `penstock run` with `port.toml` (in which {port}, {sink} and {folder} are
+filled in), `port` the filter port alone with a pipeline that passes everything.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -50,19 +51,20 @@ class Relay:
 def main() -> None:
     arguments = parsed()
     if arguments.relay:
-        {"pass": pass_through, "peer": peer}[arguments.relay](*arguments.ports)
+        {"port": pass_through, "peer": peer}[arguments.relay](*arguments.ports)
         return
     with ExitStack() as stack:
         sink = free_port()
         user = ["-u", "postfix"] if os.geteuid() == 0 else []
         stack.enter_context(running(["smtp-sink", *user, f"127.0.0.1:{sink}", "200"], sink))
-        relays = [started(stack, "penstock", sink, arguments.config), started(stack, "peer", sink, None)]
+        relays = [started(stack, name, sink, arguments.config) for name in ("service", "port", "peer")]
         print(f"CPU per message, best of {arguments.rounds} rounds, {arguments.sessions} connections")
-        print(f"{'size':>10} {'penstock':>12} {'peer':>12} {'ratio':>8} {'target':>8}")
+        print(f"{'octets':>10} {'service':>12} {'port':>12} {'peer':>12} {'service/peer':>13} {'target':>8}")
         for size, count in MESSAGES.items():
-            ours, theirs = measured(relays, size, count, arguments)
-            figures = f"{size:>10,} {ours:>9.3f} ms {theirs:>9.3f} ms {ours / theirs:>7.2f}x"
-            print(figures, f"{TARGETS[size]:>7}x" if TARGETS[size] else "", flush=True)
+            service, port, other = measured(relays, size, count, arguments)
+            figures = " ".join(f"{milliseconds:>9.3f} ms" for milliseconds in (service, port, other))
+            target = f"{TARGETS[size]:>7}x" if TARGETS[size] else ""
+            print(f"{size:>10,} {figures} {service / other:>12.2f}x {target}", flush=True)
 
 
 def measured(relays: Sequence[Relay], size: int, count: int, arguments: argparse.Namespace) -> list[float]:
@@ -84,46 +86,49 @@ def drive(port: int, size: int, count: int, sessions: int) -> None:
     subprocess.run(command, check=True, timeout=300, stdout=subprocess.DEVNULL)
 
 
-def started(stack: ExitStack, name: str, sink: int, config: Path | None) -> Relay:
+def started(stack: ExitStack, name: str, sink: int, config: Path) -> Relay:
     """Start a relay, ended with `stack`."""
     port = free_port()
-    if config is not None:
-        text = config.read_text().replace("{port}", str(port)).replace("{sink}", str(sink))
-        filled = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "penstock.toml"
-        filled.write_text(text)
+    command = [sys.executable, __file__, "--relay", name, str(port), str(sink)]
+    if name == "service":
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        marks = {"{port}": str(port), "{sink}": str(sink), "{folder}": str(folder)}
+        filled = folder / "penstock.toml"
+        filled.write_text(re.sub("|".join(map(re.escape, marks)), lambda mark: marks[mark[0]], config.read_text()))
         program = "from penstock.filter.commands import main; main()"
         command = [sys.executable, "-c", program, "run", "--config", str(filled)]
-    else:
-        command = [sys.executable, __file__, "--relay", "peer" if name == "peer" else "pass", str(port), str(sink)]
     process = stack.enter_context(running(command, port))
     return Relay(name, process.pid, port)
 
 
 @contextmanager
 def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that listens on `port`."""
-    process = subprocess.Popen(command)
-    try:
-        until_it_listens(process, port)
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
+    """A process that listens on `port`; its log is written, as it would be, and shown if it does not start."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stderr=log)
         try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            if not listens(process, port):
+                log.seek(0)
+                sys.exit(f"{process.args!r} does not listen on port {port}\n{log.read().decode()}")
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
-def until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
+def listens(process: subprocess.Popen[bytes], port: int) -> bool:
     for _ in range(150):
         if process.poll() is not None:
-            sys.exit(f"{process.args!r} ended with status {process.returncode}")
+            return False
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
-            return
+            return True
         except OSError:
             time.sleep(0.1)
-    sys.exit(f"{process.args!r} does not listen on port {port}")
+    return False
 
 
 def free_port() -> int:
@@ -200,10 +205,10 @@ def peer(port: int, sink: int) -> None:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--config", type=Path, help="measure `penstock run` with this configuration")
+    parser.add_argument("--config", type=Path, default=Path(__file__).with_name("port.toml"), help="of the service")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sessions", type=int, default=4, help="connections of smtp-source")
-    parser.add_argument("--relay", choices=["pass", "peer"], help=argparse.SUPPRESS)
+    parser.add_argument("--relay", choices=["port", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("ports", type=int, nargs="*", help=argparse.SUPPRESS)
     return parser.parse_args()
 
