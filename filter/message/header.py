@@ -19,7 +19,7 @@ from mmap import mmap
 from typing import Final, NamedTuple
 
 from .edits import Edit
-from .parameters import ContentType, content_type
+from .parameters import ContentType
 from .source import Source
 from .words import decode_words
 
@@ -94,7 +94,7 @@ class HeaderIndex:
     def content_type(self) -> ContentType:
         """What Content-Type says, with the type "" where it is missing or makes no sense."""
         if self._type is None:
-            self._type = content_type(self.text(b"content-type"))
+            self._type = ContentType(self.text(b"content-type") or "")
         return self._type
 
     @property

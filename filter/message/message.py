@@ -20,7 +20,7 @@ from .overlay import Overlay
 from .part import Part
 from .rendering import message_pieces
 from .source import Source
-from .structure import Index, Limits, Node
+from .structure import DEFAULT_LIMITS, Index, Limits, Node
 
 
 class Message(Part):
@@ -33,7 +33,7 @@ class Message(Part):
 
     def __init__(self, raw: bytes | bytearray | memoryview | mmap.mmap, *, limits: Limits | None = None) -> None:
         """`raw` is kept and must not change; `limits` bound how far the MIME tree is followed."""
-        self._take(Index(Source(raw), limits or Limits()))
+        self._take(Index(Source(raw), limits or DEFAULT_LIMITS))
         self._origin = self._known.source
         self._base: tuple[Edit, ...] = ()
 

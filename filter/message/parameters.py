@@ -7,7 +7,7 @@ that it needed, is understood. The first of two equal names counts.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from .charset import decode
@@ -15,27 +15,32 @@ from .edits import EditError
 from .words import decode_words
 
 
-class ContentType(NamedTuple):
-    """A media type in lower case (`text/plain`; "" for none) and its parameters, names in lower case."""
+class ContentType:
+    """What the unfolded text of a Content-Type field says.
 
-    type: str
-    params: dict[str, str]
+    `type` is a media type in lower case (`text/plain`), "" where the text makes no sense.
+    """
 
+    __slots__ = ("_params", "_text", "type")
 
-def content_type(text: str | None) -> ContentType:
-    """Read the unfolded text of a Content-Type field; None for no field."""
-    if text is None:
-        return ContentType("", {})
-    head, more, _ = text.partition(";")
-    if "(" in head:
-        head = _COMMENT.sub("", head)
-    match = _TYPE.fullmatch(head.strip().lower())
-    return ContentType(f"{match[1]}/{match[2]}" if match else "", parameters(text) if more else {})
+    def __init__(self, text: str) -> None:
+        match = _TYPE.fullmatch(token(text))
+        self.type = f"{match[1]}/{match[2]}" if match else ""
+        self._text = text
+        self._params: dict[str, str] | None = None
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The parameters, names in lower case, values decoded."""
+        if self._params is None:
+            self._params = parameters(self._text)
+        return self._params
 
 
 def token(text: str) -> str:
     """The word before the parameters, in lower case: a disposition, for one."""
-    return _COMMENT.sub("", text.partition(";")[0]).strip().lower()
+    head = text.partition(";")[0]
+    return (_COMMENT.sub("", head) if "(" in head else head).strip().lower()
 
 
 def parameters(text: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from .edits import EditError
 from .fields import Fields
 from .header import HeaderIndex, encoding_of
 from .names import extensions_of
-from .parameters import ContentType, content_type
+from .parameters import ContentType
 from .rendering import body_octets
 from .structure import Node
 
@@ -274,7 +274,7 @@ class Part(Fields):
         if not self._overlay:
             return self._index.content_type
         field = self.field("Content-Type")
-        return content_type(field._unfolded if field else None)
+        return ContentType(field._unfolded if field else "")
 
     def _children(self) -> list[Part]:
         if self._body is not None:

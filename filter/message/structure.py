@@ -59,15 +59,18 @@ class Index:
         self.source = source
         self.limits = limits
         self.header = HeaderIndex(source, 0, source.size)
-
-    @cached_property
-    def _scanned(self) -> tuple[Node, list[Defect]]:
-        return _Scan(self.source, self.limits).run(self.header)
+        self._scan: tuple[Node, list[Defect]] | None = None
 
     @property
     def tree(self) -> Node:
         """The root of the MIME tree."""
         return self._scanned[0]
+
+    @property
+    def _scanned(self) -> tuple[Node, list[Defect]]:
+        if self._scan is None:
+            self._scan = _Scan(self.source, self.limits).run(self.header)
+        return self._scan
 
     @property
     def defects(self) -> tuple[Defect, ...]:
@@ -129,7 +132,7 @@ class _Scan:
             if place is not None:
                 at = self._after_repeats(text, at)
                 self._begin_part(place, start, at)
-                return at
+                return self.running[-1].body       # no header holds a delimiter
         return None
 
     def _after_repeats(self, text: bytes, at: int) -> int:
@@ -226,6 +229,7 @@ def _holds_message(kind: str) -> bool:
     return kind.startswith("message/") and not kind.endswith("delivery-status")
 
 
+DEFAULT_LIMITS: Final = Limits()
 _SEALED: Final = {
     *("multipart/signed", "multipart/encrypted"),
     *("application/pkcs7-mime", "application/x-pkcs7-mime"),

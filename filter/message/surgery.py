@@ -16,7 +16,7 @@ from .field import Field
 from .header import HeaderIndex
 from .parameters import written
 from .source import Source
-from .structure import Index, Limits, Node
+from .structure import DEFAULT_LIMITS, Index, Node
 
 if TYPE_CHECKING:
     from .message import Message
@@ -185,7 +185,7 @@ def _new_part(parent: Part, lines: list[tuple[str, str]], body: bytes) -> Part:
 
     eol = parent._eol
     header = b"".join(write_field(name, value, eol) for name, value in lines) + eol
-    known = Index(Source(header + body), Limits())
+    known = Index(Source(header + body), DEFAULT_LIMITS)
     new = Part(known.header, known.tree, parent)
     new._place = None
     return new
