@@ -36,12 +36,12 @@ from .receipt import WHOLE, Fate, message_digest
 from .refusals import Refusals
 from .routing import Router
 from .run import Surroundings
-from .runner import Runner, TimeLimit
 from .runs import Runs, refusal_at_rcpt
 from .settling import Settling
 from .store import Clash, Store, Work, is_store_failure
 from .tokens import Tokens
 from .verdict import HANDLER_TOO_SLOW, STORE_BUSY, STORE_FAILED, Reply
+from .watch import Watch
 
 log = logging.getLogger("penstock")
 
@@ -74,7 +74,7 @@ class Pipeline:
         self._letters_ready = letters_ready
         self._refusals = Refusals(settings, self.clock)
         self._settling = Settling(store, self._refusals, self.clock, letters_ready)
-        self._runner = Runner()
+        self._watch = Watch()
 
     def recipient(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
         """At RCPT: the reply that refuses this recipient, or None."""
@@ -90,14 +90,18 @@ class Pipeline:
                     return reply
         return None
 
-    def decide(self, arrival: Arrival) -> Decision:
-        """Run the handlers and commit what they did. A store that fails is a 451 for whom it concerns."""
+    def decide(self, arrival: Arrival, give_up: Callable[[Reply], None] = lambda reply: None) -> Decision:
+        """Run the handlers and commit what they did. A store that fails is a 451 for whom it concerns.
+
+        When a handler is over its time limit `give_up` is called, from another thread, with the reply for
+        all recipients, and GivenUp is raised when the handler returns at last.
+        """
         started = time.perf_counter()
         decision = undecided(arrival)
         try:
             self._recall(decision)
             if decision.todo:
-                self._decide(decision)
+                self._decide(decision, give_up)
         except Exception as error:
             if not is_store_failure(error):
                 raise
@@ -125,8 +129,8 @@ class Pipeline:
         return Explanation(decision, effects, self._refusals.held(arrival, decision.outcomes.values()))
 
     def close(self) -> None:
-        """Let idle handler threads end."""
-        self._runner.close()
+        """Watch no more."""
+        self._watch.close()
 
     def _recall(self, decision: Decision) -> None:
         """Settle whom a receipt speaks of: it binds, whatever code or configuration came since."""
@@ -141,16 +145,11 @@ class Pipeline:
             elif key in decision.outcomes:
                 decision.outcomes[key] = replayed(message, decision.outcomes[key].recipient, receipt)
 
-    def _decide(self, decision: Decision) -> None:
+    def _decide(self, decision: Decision, give_up: Callable[[Reply], None]) -> None:
         for attempt in range(TRIES):
             work = self.store.work(self.clock.now())
             try:
-                self._try(decision, work)
-                return
-            except TimeLimit as late:
-                work.abandon()
-                log.error("%s; it was abandoned here:\n%s", late, late.stack)
-                decision.defer(HANDLER_TOO_SLOW)
+                self._try(decision, work, give_up)
                 return
             except Clash as clash:
                 log.info("decided anew: %s", clash)
@@ -160,10 +159,15 @@ class Pipeline:
                 work.close()
         decision.defer(STORE_BUSY)
 
-    def _try(self, decision: Decision, work: Work) -> None:
+    def _try(self, decision: Decision, work: Work, give_up: Callable[[Reply], None]) -> None:
         if self.router.concerns(o.recipient.address for o in decision.todo.values() if o.recipient):
             limit = self.settings.service.handler_time_limit.total_seconds()
-            decision.take(*self._runner.call(lambda: self._run(decision, work), limit))
+
+            def late() -> None:
+                work.abandon()
+                give_up(HANDLER_TOO_SLOW)
+
+            decision.take(*self._watch.run(lambda: self._run(decision, work), limit, late))
             self._end(decision)
         self._commit(decision, work)
 

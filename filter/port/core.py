@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from ..arrival import Arrival
@@ -31,8 +31,12 @@ class Pipeline(Protocol[D]):
     def recipient(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
         """At RCPT: the reply that refuses this recipient, or None. `envelope` has no recipients yet."""
 
-    def decide(self, arrival: Arrival) -> D:
-        """Run the handlers and commit what they did."""
+    def decide(self, arrival: Arrival, give_up: Callable[[Reply], None]) -> D:
+        """Run the handlers and commit what they did.
+
+        When they take too long `give_up` is called from another thread with the reply for all recipients;
+        GivenUp is raised when they end at last.
+        """
 
     def settle(self, decision: D, results: Sequence[Sequence[Reply]]) -> Sequence[Reply]:
         """Record what became of the groups, and answer.

@@ -7,7 +7,7 @@ Postfix's queue, and a traceback in our log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from ..arrival import Arrival
 from ..envelope import Envelope, Recipient
 from ..submission import Submission
 from ..verdict import Reply
+from ..watch import GivenUp
 from . import replies
 from .core import Pipeline
 from .limits import Limits
@@ -46,16 +47,22 @@ class Door:
             log.exception("event=fault at=RCPT queue_id=%s recipient=%r", envelope.queue_id, recipient.address)
             return replies.FAULT
 
-    def outcome(self, arrival: Arrival) -> Sequence[Reply]:
-        """The replies to a message, one per recipient where `arrival.replies_each`, else one."""
+    def outcome(self, arrival: Arrival, give_up: Callable[[Sequence[Reply]], None]) -> Sequence[Reply]:
+        """The replies to a message, one per recipient where `arrival.replies_each`, else one.
+
+        Handlers that take too long have `give_up` called from another thread, with the replies; there are
+        none left to give when they end at last.
+        """
         due = len(arrival.envelope.recipients) if arrival.replies_each else 1
         try:
-            decision = self.pipeline.decide(arrival)
+            decision = self.pipeline.decide(arrival, lambda reply: give_up([reply] * due))
             results = [self.reinjector.send(group) for group in decision.groups]
             answers = self.pipeline.settle(decision, results)
             if len(answers) != due:
                 raise RuntimeError(f"{due} replies are due, and the pipeline gave {len(answers)}")
             return answers
+        except GivenUp:
+            return []
         except BaseException:  # a verdict that escapes is no Exception
             log.exception("event=fault at=DATA queue_id=%s", arrival.envelope.queue_id)
             return [replies.FAULT] * due

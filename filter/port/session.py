@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,6 +85,16 @@ class Session:
     def abort(self) -> None:
         """From another thread: break the connection now."""
         self._wire.abort()
+
+    def _give_up(self, answers: Sequence[Reply]) -> None:
+        """From another thread, while ours is in a handler that takes too long: answer in its place, and break off."""
+        self._open = False
+        for reply in answers:
+            self._answer(reply)
+        try:
+            self._wire.flush()
+        finally:
+            self._wire.abort()
 
     # -- the loop
 
@@ -221,7 +231,7 @@ class Session:
         try:
             message = Message(self._content())
             arrival = Arrival(envelope, message, self._peer.listener, self._hello or "", self._lmtp)
-            for reply in self._door.outcome(arrival):
+            for reply in self._door.outcome(arrival, self._give_up):
                 self._answer(reply)
         except TooLong:
             for _ in range(len(self._recipients) if self._lmtp else 1):

@@ -148,7 +148,7 @@ class Work:
     def close(self) -> None:
         """Undo what is not committed, and give connection and lock back."""
         if self._abandoned:
-            return  # the run's thread may still be at it, and finds its connection closed
+            return  # its connection is closed already
         connection, self._connection = self._connection, None
         self.drop()
         if connection is not None:

@@ -107,11 +107,12 @@ class Door:
         ident: str | None = "4bXyz1",
         source: str = "LOCAL",
         before_settling: Callable[[], None] = lambda: None,
+        give_up: Callable[[Reply], None] = lambda reply: None,
     ) -> list[str]:
         """Bring a message; returns the replies as text."""
         envelope = Envelope(sender, client=Client(ident=ident, source=source)).to(*to)
         arrival = Arrival(envelope, Message(raw), "127.0.0.1:10025", "mx.test", replies_each=not smtp)
-        decision = self.pipeline.decide(arrival)
+        decision = self.pipeline.decide(arrival, give_up)
         self.sent += decision.groups
         results = [[self.says(r.address) for r in group.envelope.recipients] for group in decision.groups]
         before_settling()

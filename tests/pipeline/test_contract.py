@@ -6,6 +6,7 @@ import pytest
 from penstock.filter.envelope import Recipient
 from penstock.filter.store import StoreError
 from penstock.filter.verdict import Reply
+from penstock.filter.watch import GivenUp
 
 LATER = Reply(451, "4.3.0", "later")
 NEVER = Reply(552, "5.3.4", "too large")
@@ -273,10 +274,16 @@ def LATER(mail):
 """,
         service={"handler_time_limit": "1s"},
     )
-    assert port.brings("x@lists.test")[0].startswith("451 4.3.0 A handler took too long")
     module = port.pipeline.router.handlers[0].module
-    module.go_on.set()
-    assert module.done.wait(5)
+
+    def give_up(reply):
+        port.given_up = str(reply)
+        module.go_on.set()
+
+    with pytest.raises(GivenUp):
+        port.brings("x@lists.test", give_up=give_up)
+    assert port.given_up.startswith("451 4.3.0 A handler took too long")
+    assert module.done.is_set()
     assert port.letters == []
     assert port.store.conversations() == []
     assert port.brings("x@lists.test") == ["250 2.0.0 Ok: handled by penstock"]

@@ -162,7 +162,7 @@ class SmallPipeline:
             raise LookupError("as asked")
         return Reply(550, "5.1.1", "No such address here") if recipient.address.startswith("unknown@") else None
 
-    def decide(self, arrival: Arrival) -> Decided:
+    def decide(self, arrival: Arrival, give_up: Callable[[Reply], None]) -> Decided:
         self.arrivals.append(arrival)
         self.before()
         if self.raises is not None:
