@@ -14,6 +14,8 @@ from typing import Final
 
 import idna
 
+from .words import decode_words
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -202,8 +204,6 @@ def _address(spec: str, name: str) -> Address | None:
 
 
 def _shown(name: str) -> str:
-    from .message.words import decode_words  # words needs no address; the package that holds it does
-
     plain = " ".join(_unquoted(name.strip()).split()) if '"' in name else " ".join(name.split())
     return decode_words(plain)
 

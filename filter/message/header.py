@@ -18,10 +18,10 @@ from dataclasses import replace
 from mmap import mmap
 from typing import Final, NamedTuple
 
+from ..words import decode_words
 from .edits import Edit
 from .parameters import ContentType
 from .source import Source
-from .words import decode_words
 
 
 class Defect(NamedTuple):
@@ -153,9 +153,11 @@ def guess_text(raw: bytes) -> str:
 
 
 def decode_value(name: str, raw: bytes) -> str:
-    """The value of a field as a person reads it; an encoded word is data in fields of RFC 2045 syntax only by abuse."""
+    """The value of a field as a person reads it, on one line: a control character, encoded or not, is a space."""
     text = unfold(raw)
-    return decode_words(text) if "=?" in text and name.lower() not in _NO_WORDS else text
+    if "=?" in text and name.lower() not in _NO_WORDS:
+        text = decode_words(text).strip(" \t")
+    return text if text.isprintable() else _CONTROL.sub(" ", text).strip(" \t")
 
 
 _NO_WORDS: Final = {"message-id", "in-reply-to", "references", "dkim-signature", "arc-seal", "arc-message-signature"}
@@ -167,6 +169,7 @@ _FIELD: Final = re.compile(_NAME + _REST)
 _FIELD_WITH_CR: Final = re.compile(_NAME + _REST_WITH_CR)
 _PART_FIELD: Final = re.compile(rb"(?!--)" + _NAME + _REST)
 _PART_FIELD_WITH_CR: Final = re.compile(rb"(?!--)" + _NAME + _REST_WITH_CR)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)")
 _ODD_STARTS: Final = (b" ", b"\t", b">", b"F")
 _PREFIX: Final = re.compile(

@@ -10,9 +10,9 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from .charset import decode
+from ..charset import decode
+from ..words import decode_words
 from .edits import EditError
-from .words import decode_words
 
 
 class ContentType:

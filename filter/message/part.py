@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
-from . import charset, surgery, transfer
+from .. import charset
+from . import surgery, transfer
 from .edits import EditError
 from .fields import Fields
 from .header import HeaderIndex, encoding_of
@@ -190,7 +191,7 @@ class Part(Fields):
 
     def _set_content(self, content: bytes, *, text: bool) -> None:
         declared = self._encoding
-        encoding = transfer.fitting(content, text=text, declared=declared)
+        encoding = transfer.fitting(content, self._eol, text=text, declared=declared)
         if encoding != (declared or "7bit"):
             self["Content-Transfer-Encoding"] = encoding
             self._declare_mime()

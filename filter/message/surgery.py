@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
-from . import charset, transfer
+from .. import charset
+from . import transfer
 from .edits import EditError
 from .field import Field
 from .header import HeaderIndex
@@ -202,7 +203,7 @@ def _described(
     octets = _text_octets(content, eol) if isinstance(content, str) else bytes(content)
     encoding = "7bit" if octets.isascii() else "8bit"
     if not kind.startswith("message/"):
-        encoding = transfer.fitting(octets, text=is_text)
+        encoding = transfer.fitting(octets, eol, text=is_text)
     words = [kind]
     if is_text:
         words.append("charset=utf-8" if not octets.isascii() else "charset=us-ascii")

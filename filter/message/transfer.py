@@ -10,6 +10,8 @@ import binascii
 import re
 from typing import Final
 
+from ..words import from_base64
+
 LONGEST_LINE: Final = 998
 """The most octets that a line may have, its ending not counted (RFC 5322 section 2.1.1)."""
 
@@ -32,39 +34,27 @@ def encode(content: bytes, encoding: str, eol: bytes) -> bytes:
     return content
 
 
-def from_base64(body: bytes) -> bytes:
-    """The octets that base64 holds, as many as there are in damaged text. Never raises."""
-    try:
-        return binascii.a2b_base64(body)
-    except binascii.Error:
-        kept = _NOT_BASE64.sub(b"", body)
-    return binascii.a2b_base64(kept[: len(kept) - (len(kept) % 4 == 1)] + b"==")
-
-
-def fitting(content: bytes, *, text: bool, declared: str = "") -> str:
+def fitting(content: bytes, eol: bytes, *, text: bool, declared: str = "") -> str:
     """The encoding for this content: the declared one where it serves, else the plainest that does.
 
-    Text in few octets beyond ASCII becomes quoted-printable, all else base64.
+    Line endings of `text` may become others; of all else they are content. Text with few octets beyond ASCII
+    becomes quoted-printable, the rest base64.
     """
-    if declared in ("base64", "quoted-printable"):
+    lines = b"\0" not in content and (text or _ends_lines_with(content, eol))
+    if declared == "base64" or not lines:
+        return "base64"
+    if declared == "quoted-printable":
         return declared
-    plain = _is_plain(content) and (text or _only_line_feeds_in_crlf(content))
-    if plain and content.isascii():
-        return declared if declared in ("7bit", "8bit", "binary") else "7bit"
-    if plain and declared in ("8bit", "binary"):
-        return declared
-    if text and len(_UNSAFE.findall(content)) * 6 <= len(content):
-        return "quoted-printable"
-    return "base64"
+    if not _LONG_LINE.search(content):
+        if content.isascii():
+            return declared if declared in ("8bit", "binary") else "7bit"
+        if declared in ("8bit", "binary"):
+            return declared
+    return "quoted-printable" if len(_UNSAFE.findall(content)) * 6 <= len(content) else "base64"
 
 
-def _is_plain(content: bytes) -> bool:
-    return b"\0" not in content and not _LONG_LINE.search(content)
-
-
-def _only_line_feeds_in_crlf(content: bytes) -> bool:
-    """Whether no line ending changes when mail systems rewrite them all as CRLF."""
-    return content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r")
+def _ends_lines_with(content: bytes, eol: bytes) -> bool:
+    return all(ending == eol for ending in _EOL.findall(content))
 
 
 def _to_base64(content: bytes, eol: bytes) -> bytes:
@@ -96,5 +86,4 @@ def _quoted_line(line: bytes, eol: bytes) -> bytes:
 _EOL: Final = re.compile(rb"\r\n?|\n")
 _UNSAFE: Final = re.compile(rb"[^\t\r\n !-<>-~]")
 _EQUALS: Final = 0x3D
-_NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/]+")
 _LONG_LINE: Final = re.compile(rb"[^\r\n]{999}")

@@ -14,9 +14,9 @@ from email.utils import format_datetime
 from typing import Final
 
 from ..address import Address, domain_key, parse_list
+from ..words import LONGEST_WORD, encode_words, needs_encoding
 from .edits import EditError
 from .transfer import LONGEST_LINE
-from .words import LONGEST_WORD, encode_words, needs_encoding
 
 HeaderValue = str | Address | Sequence[Address] | datetime
 """What a header field can be set to; a datetime must be aware."""
@@ -27,8 +27,7 @@ def write_field(name: str, value: HeaderValue, eol: bytes) -> bytes:
     if not _NAME.fullmatch(name):
         raise EditError(f"{name!r} is no name for a header field")
     try:
-        words = _words(name, value)
-        return _folded(name, words, eol)
+        return _folded(name, _words(name, value), eol)
     except UnicodeEncodeError:
         raise EditError(f"{name}: the value holds a lone surrogate, which no charset can encode") from None
 
@@ -40,7 +39,7 @@ def _words(name: str, value: HeaderValue) -> list[str]:
             raise EditError(f"{name}: a date needs a time zone")
         return format_datetime(value).split()
     if isinstance(value, str):
-        _refuse_controls(name, value)
+        _refuse_line_ends(name, value)
         return _text(name, value.strip(" \t"))
     addresses = [value] if isinstance(value, Address) else list(value)
     return _addresses(name, addresses)
@@ -49,7 +48,7 @@ def _words(name: str, value: HeaderValue) -> list[str]:
 def _text(name: str, text: str) -> list[str]:
     lower = name.lower()
     if lower in _ADDRESS_FIELDS and needs_encoding(text):
-        return _addresses(name, parse_list(text))
+        return _addresses(name, _parsed(name, text))
     if not text.isascii() and lower in _STRUCTURED:
         raise EditError(f"{name}: only ASCII is allowed here, not {text!r}")
     words = _SPACED.findall(text)
@@ -88,8 +87,7 @@ def _first_room(name: str) -> int:
 def _addresses(name: str, addresses: Sequence[Address]) -> list[str]:
     found: list[str] = []
     for number, address in enumerate(addresses):
-        for part in (address.local, address.domain, address.name):
-            _refuse_controls(name, part)
+        _refuse_line_ends(name, address.name)
         comma = "," if number < len(addresses) - 1 else ""
         spec = _spec(name, address)
         if address.name:
@@ -101,6 +99,12 @@ def _addresses(name: str, addresses: Sequence[Address]) -> list[str]:
     return found
 
 
+def _parsed(name: str, text: str) -> list[Address]:
+    if not (addresses := parse_list(text)):
+        raise EditError(f"{name}: no address in {text!r}")
+    return addresses
+
+
 def _display_name(address: Address, room: int) -> str:
     name = " ".join(address.name.split())
     if needs_encoding(name) or len(name) > _LONGEST_PLAIN:
@@ -110,8 +114,9 @@ def _display_name(address: Address, room: int) -> str:
 
 def _spec(name: str, address: Address) -> str:
     """The addr-spec: a domain as A-labels, unless the local part needs SMTPUTF8 anyway (RFC 6532)."""
-    if not address.local:
-        raise EditError(f"{name}: an address without a local part")
+    bare = not address.domain and not address.local.isascii()
+    if not address.local or bare or _CONTROL.search(address.local):
+        raise EditError(f"{name}: {address.local!r} is no local part of an address")
     domain = domain_key(address.domain) if not address.domain.isascii() and address.local.isascii() else address.domain
     if not _DOMAIN.fullmatch(domain):
         raise EditError(f"{name}: {address.domain!r} is no domain")
@@ -119,10 +124,10 @@ def _spec(name: str, address: Address) -> str:
 
 
 def _folded(name: str, words: Iterable[str], eol: bytes) -> bytes:
-    lines, line = [], f"{name}:"
+    lines, line = [], (head := f"{name}:")
     for word in words:
         piece = word if word[:1] in (" ", "\t") else f" {word}"
-        if len(line) + len(piece) > _LINE and line.strip() and not line.endswith(":"):
+        if line not in ("", head) and len(line) + len(piece) > _LINE:
             lines.append(line)
             line = ""
         line += piece
@@ -133,18 +138,19 @@ def _folded(name: str, words: Iterable[str], eol: bytes) -> bytes:
     return eol.join(raw) + eol
 
 
-def _refuse_controls(name: str, text: str) -> None:
-    if bad := _CONTROL.search(text):
-        raise EditError(f"{name}: the control character {bad[0]!r} is not allowed in a header field")
+def _refuse_line_ends(name: str, text: str) -> None:
+    if bad := _LINE_END.search(text):
+        raise EditError(f"{name}: {bad[0]!r} is not allowed in a header field")
 
 
 _LINE: Final = 78
 _LONGEST_PLAIN: Final = 900
 _SHORTEST_WORD: Final = 24
 _NAME: Final = re.compile(r"[!-9;-~]{1,900}")
-_CONTROL: Final = re.compile(r"[\x00\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_LINE_END: Final = re.compile(r"[\x00\r\n]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SPACED: Final = re.compile(r"[ \t]*[^ \t]+")
-_DOMAIN: Final = re.compile(r"[^\s<>(),;:@\"\\]*|\[[^\[\]\\\s]*\]")
+_DOMAIN: Final = re.compile(r"[^\x00-\x20\x7f<>(),;:@\"\\]*|\[[^\[\]\\\x00-\x20\x7f]*\]")
 _ADDRESS_FIELDS: Final = {
     *("from", "sender", "reply-to", "to", "cc", "bcc", "return-path", "errors-to", "disposition-notification-to"),
     *("resent-from", "resent-sender", "resent-reply-to", "resent-to", "resent-cc", "resent-bcc"),

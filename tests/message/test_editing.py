@@ -124,6 +124,19 @@ class TestFields:
         message[name] = value
         assert bytes(message) == line + b"\r\n\r\n"
 
+    @pytest.mark.parametrize("raw", [b"=?utf-8?q?a=0Ab=00c?=", b"a\0b", b"=?utf-7?q?+2AA-?=", b"a\xe2\x80\xa8b", b"\1"])
+    def test_what_was_read_can_be_written(self, raw: bytes) -> None:
+        message = Message(b"Subject: " + raw + b"\n\n")
+        subject = message["Subject"]
+        assert subject is not None
+        message["Subject"] = f"[list] {subject}"
+        assert message["Subject"] == f"[list] {subject}".strip()
+
+    def test_text_without_an_address_is_refused_where_addresses_are_wanted(self) -> None:
+        for text in ("Jürgen", "Jürgen Müller", "ä:;"):
+            with pytest.raises(EditError, match="To"):
+                Message(HEAD)["To"] = text
+
     def test_a_date_needs_a_zone(self) -> None:
         with pytest.raises(EditError, match="Date"):
             Message(HEAD)["Date"] = datetime(2026, 1, 5)
@@ -181,6 +194,17 @@ class TestParts:
         assert bytes(message) == MIXED.replace(b"AAEC", b"//4=")
         with pytest.raises(EditError, match="multipart/mixed"):
             message.content = b"x"
+
+    @given(
+        st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b"a", b" ", b"=", b"\0", b"\xff", b"x" * 80])).map(b"".join),
+        st.sampled_from(["7bit", "8bit", "binary", "quoted-printable", "base64", "nonsense", ""]),
+        st.sampled_from(["\r\n", "\n", "\r"]),
+    )
+    def test_any_content_in_any_encoding(self, content: bytes, encoding: str, eol: str) -> None:
+        head = f"Content-Transfer-Encoding: {encoding}{eol}" if encoding else ""
+        message = Message(f"Subject: x{eol}{head}{eol}body{eol}".encode())
+        message.content = content
+        assert Message(bytes(message)).content == content
 
     def test_replace(self) -> None:
         message = Message(MIXED)

@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from .charset import decode_word
-from .transfer import from_base64
+from .charset import codec, decode
 
 LONGEST_WORD: Final = 75
 """The most characters that an encoded word may have (RFC 2047 section 2)."""
@@ -21,21 +20,20 @@ LONGEST_WORD: Final = 75
 def decode_words(text: str) -> str:
     """The text with its encoded words decoded; white space between two of them is dropped (section 6.2)."""
     shown: list[str] = []
-    charset, pending, done = "", b"", 0
+    charset, octets, done = "", b"", 0             # of the words that are joined, and where the last one ends
     for match in _WORD.finditer(text):
-        between = text[done : match.start()]
-        octets = _octets(match[2], match[3])
-        adjacent = done > 0 and not between.strip()
-        if octets is None or decode_word(b"", match[1]) is None:
+        name = match[1].lower()
+        if codec(name) is None or (more := _octets(match[2], match[3])) is None:
             continue                               # stays in the text between two good ones
-        if not (adjacent and match[1].lower() == charset):
-            shown.append(decode_word(pending, charset) or "" if charset else "")
-            pending = b""
-        if not adjacent:
-            shown.append(between)
-        charset, pending, done = match[1].lower(), pending + octets, match.end()
-    shown.append(decode_word(pending, charset) or "" if charset else "")
-    return "".join(shown) + text[done:]
+        between = text[done : match.start()]
+        if charset and not between.strip():
+            if name == charset:
+                octets, done = octets + more, match.end()
+                continue
+            between = ""
+        shown += [decode(octets, charset), between]
+        charset, octets, done = name, more, match.end()
+    return "".join(shown) + decode(octets, charset) + text[done:]
 
 
 def encode_words(text: str, first: int = LONGEST_WORD) -> list[str]:
@@ -51,13 +49,24 @@ def encode_words(text: str, first: int = LONGEST_WORD) -> list[str]:
     return [_b_word(piece) for piece in _pieces(text, room, next_room, len)]
 
 
+def from_base64(body: bytes) -> bytes:
+    """The octets that base64 holds, as many as there are in damaged text. Never raises."""
+    try:
+        return binascii.a2b_base64(body)
+    except binascii.Error:
+        kept = _NOT_BASE64.sub(b"", body)
+    return binascii.a2b_base64(kept[: len(kept) - (len(kept) % 4 == 1)] + b"==")
+
+
 def needs_encoding(text: str) -> bool:
-    """Whether a word of a header must be encoded: it is not ASCII, or would be taken for an encoded word."""
-    return not text.isascii() or "=?" in text
+    """Whether a word of a header must be encoded: it is not plain ASCII, or would be taken for an encoded word."""
+    return not text.isascii() or "=?" in text or _CONTROL.search(text) is not None
 
 
 _WORD: Final = re.compile(r"=\?([!-)+->@-~]{1,64})(?:\*[!->@-~]{0,64})?\?([BbQq])\?([^?\r\n]*+)\?=")
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/ ")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/]+")
 _FRAME: Final = len("=?utf-8?q??=")
 
 

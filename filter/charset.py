@@ -22,6 +22,8 @@ def codec(charset: str) -> str | None:
 def decode(raw: bytes, charset: str) -> str:
     """Octets as text: by the declared charset ("" for none), else by guessing. Never raises."""
     declared = codec(charset) if charset else None
+    if declared == "utf-7":
+        return raw.decode("utf-7", "replace").encode("utf-16", "replace").decode("utf-16")  # it lets surrogates through
     if declared and declared not in ("ascii", "utf-8") and (text := _strictly(raw, declared)) is not None:
         return text
     if raw.isascii():
@@ -31,12 +33,6 @@ def decode(raw: bytes, charset: str) -> str:
     if declared == "utf-8" and _UTF_8_SEQUENCE.search(raw):
         return raw.decode("utf-8", "replace")      # UTF-8 with a wound, not another charset
     return _strictly(raw, "windows-1252") or raw.decode("latin-1")
-
-
-def decode_word(raw: bytes, charset: str) -> str | None:
-    """The octets of an encoded word as text, or None where the charset is unknown."""
-    declared = codec(charset)
-    return None if declared is None else decode(raw, charset)
 
 
 def encode(text: str, charset: str) -> bytes | None:
