@@ -140,7 +140,7 @@ def _folded(name: str, words: Iterable[str], eol: bytes) -> bytes:
 
 def _refuse_line_ends(name: str, text: str) -> None:
     if bad := _LINE_END.search(text):
-        raise EditError(f"{name}: {bad[0]!r} is not allowed in a header field")
+        raise EditError(f"{name}: the control character {bad[0]!r} is not allowed in a header field")
 
 
 _LINE: Final = 78
