@@ -108,13 +108,10 @@ class PrivatePostfix:
     def start(self) -> None:
         """Start it; when this returns, the SMTP port answers. Raises PostfixError with the log's end."""
         self.prepare()
+        logged = len(self.log())
         self._command("postfix", "start")
         try:
-            until(
-                lambda: greets(socket.AF_INET, ("127.0.0.1", self.smtp_port)),
-                20,
-                lambda: f"port {self.smtp_port} is silent\n{self.log_end()}",
-            )
+            until(lambda: self._greets(logged), 20, lambda: f"port {self.smtp_port} is silent\n{self.log_end()}")
         except PostfixError:
             self.stop()
             raise
@@ -168,6 +165,11 @@ class PrivatePostfix:
         """The last lines of the log, for a message to a person."""
         return "\n".join(self.log().splitlines()[-lines:])
 
+    def _greets(self, logged: int) -> bool:
+        if "fatal:" in self.log()[logged:]:
+            raise PostfixError(self.log_end())
+        return greets(socket.AF_INET, ("127.0.0.1", self.smtp_port))
+
     def _main_cf(self) -> str:
         settings = _SETTINGS | {
             "queue_directory": str(self.queue_directory),
@@ -211,9 +213,9 @@ def free_port() -> int:
 
 
 def greets(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
-    """Whether an SMTP or LMTP server says 220 there, within 10 seconds."""
+    """Whether an SMTP or LMTP server says 220 there, within 3 seconds."""
     with socket.socket(family) as connection:
-        connection.settimeout(10)
+        connection.settimeout(3)
         try:
             connection.connect(address)
             return connection.recv(3) == b"220"

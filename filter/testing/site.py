@@ -39,7 +39,8 @@ class Site:
 
     `filter` is TOML text that goes on in table `[filter]`: `handlers = […]`, and then other tables.
     `service` goes on in `[service]`. `wire` is what Postfix speaks to the filter: LMTP over the unix socket,
-    or SMTP over TCP. A context manager: inside it all three run, after it none does.
+    or SMTP over TCP. `owned` domains are told to both. `aliases`, `extra_main` and `extra_master` are as
+    `PrivatePostfix` has them. A context manager: inside it all three run, after it none does.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Site:
         service: str = "",
         wire: Wire = "lmtp",
         owned: tuple[str, ...] = (),
+        aliases: Mapping[str, str] | None = None,
         extra_main: Mapping[str, str] | None = None,
         extra_master: str = "",
     ) -> None:
@@ -64,6 +66,7 @@ class Site:
             filter=f"127.0.0.1:{self.port}" if wire == "smtp" else "unix:penstock/filter.sock",
             wire=wire,
             owned=owned,
+            aliases=aliases,
             extra_main=extra_main,
             extra_master=extra_master,
         )
