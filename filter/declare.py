@@ -57,7 +57,7 @@ def route(
 
     `always`: in any state. `bounces`: mail from the null reverse-path too. `automatic`: automatic mail
     (RFC 3834) too, which is otherwise discarded. Stackable. On a `@stateless` function: run once for
-    each matching recipient.
+    each matching recipient; the pattern `*` matches every one.
     """
 
     def mark(function: Function) -> Function:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from .config import ConfigError, duration, options
 from .declare import Declaration, TimeoutMark, declaration
-from .pattern import Pattern, PatternError, compile_pattern
+from .pattern import EVERY, Pattern, PatternError, compile_pattern
 from .views import Views
 
 START: Final = "START"
@@ -195,6 +195,8 @@ class _Reader:
             except PatternError as error:
                 self._find(function, str(error))
             else:
+                if pattern.text == EVERY and not said.stateless:
+                    self._find(function, f"has the pattern {EVERY!r}, which only @stateless functions may have")
                 yield Route(pattern, function, mark.always, mark.bounces, mark.automatic)
 
     def _no_route_twice(self, routes: list[Route]) -> None:

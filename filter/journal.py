@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .decision import Decision, Outcome
@@ -23,35 +23,37 @@ def journal(decision: Decision, answers: Sequence[Reply]) -> None:
         "message_id": arrival.message["Message-ID"],
         "sender": f"<{arrival.envelope.reverse_path}>",
     }
+    end = {"ms": f"{decision.seconds * 1000:.1f}"}
     for number, key in enumerate(decision.order):
-        answer = answers[number if arrival.replies_each else 0]
-        line = {
-            **common,
-            **_outcome(decision.outcomes[key]),
-            "ms": f"{decision.seconds * 1000:.1f}",
-            "reply": str(answer),
-        }
-        log.info("%s", " ".join(f"{name}={_quoted(value)}" for name, value in line.items() if value))
+        reply = {"reply": str(answers[number if arrival.replies_each else 0])}
+        log.info("%s", pairs({**common, **_outcome(decision.outcomes[key]), **end, **reply}))
 
 
-_PLAIN: Final = re.compile(r"[^\s\"=\\\x00-\x1f\x7f]+")
+def pairs(values: Mapping[str, str | None]) -> str:
+    """Values as `key=value`, in quotes where they need them; what is empty is left out.
+
+    Whatever a stranger wrote stays within its value, on this line.
+    """
+    return " ".join([f"{name}={_quoted(value)}" for name, value in values.items() if value])
+
+
+_NEEDS_QUOTES: Final = re.compile(r"[^!#-<>-\[\]-~]")
+"""Anything but printable ASCII without space, quote, equals sign and backslash."""
 
 
 def _outcome(outcome: Outcome) -> dict[str, str | None]:
     last = next((step for step in reversed(outcome.steps) if step.before is not None), None)
-    state = f"{last.before}>{last.after}" if last else None
     return {
-        "recipient": f"<{outcome.recipient.address}>" if outcome.recipient else "",
-        "fate": str(outcome.fate),
+        "recipient": f"<{outcome.recipient.address}>" if outcome.recipient else None,
+        "fate": outcome.fate.value,
         "handler": outcome.handler,
-        "state": state,
+        "state": f"{last.before}>{last.after}" if last else None,
         "reason": outcome.reason,
     }
 
 
-def _quoted(value: str | None) -> str:
-    text = value or ""
-    if _PLAIN.fullmatch(text):
-        return text
-    escaped = text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+def _quoted(value: str) -> str:
+    if _NEEDS_QUOTES.search(value) is None:
+        return value
+    escaped = value.encode("unicode_escape").decode("ascii").replace('"', '\\"')
     return f'"{escaped}"'

@@ -37,7 +37,7 @@ def load_router(settings: Settings) -> Router:
             handlers.append(_load(name, settings))
         except HandlerProblems as problems:
             findings += problems.findings
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             findings.append(f"{settings.origin or 'configuration'}: [filter] handlers: {_why(name, error)}")
     if findings:
         raise LoadError(findings)
@@ -73,7 +73,7 @@ def _extend_path(folders: Iterable[Path]) -> None:
             sys.path.insert(0, folder)
 
 
-def _why(name: str, error: Exception) -> str:
+def _why(name: str, error: BaseException) -> str:
     """Why a module does not import, and where: the last place in a file, for errors in the module's own code."""
     if isinstance(error, ModuleNotFoundError) and error.name and (name + ".").startswith(error.name + "."):
         return f"{name} does not import: no module named {error.name!r}; is its folder in [service] path?"

@@ -22,7 +22,7 @@ class HandlerError(Exception):
 
 
 class StateGone(Exception):
-    """A stored state has no function any more; `penstock state move` mends it."""
+    """A stored state has no function any more: the mail waits in Postfix until the handler defines the state again."""
 
 
 def state_name(handler: Handler, state: Callable[..., Any] | str) -> str:

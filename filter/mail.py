@@ -19,6 +19,7 @@ from .pattern import PatternError
 from .run import Run
 from .store import Ledger, Session
 from .tokens import digest
+from .views import View
 
 State = Callable[..., Any]
 
@@ -61,6 +62,15 @@ class Desk:
     def key(self) -> str | None:
         """The resource of this conversation, as STATE_KEY made it; None for "none yet"."""
         return self._run.key.resource if self._run.key else None
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether nothing of this run will be kept: then touch nothing outside of `mail` either."""
+        return self._run.around.preview
+
+    def render(self, template: str, /, **context: object) -> View:
+        """The text of a template, for use within a message. Raises ViewError."""
+        return self._run.handler.views.render(template, {**self._context(), "author": self._author(), **context})
 
     def send(self, to: str | Iterable[str], template: str, /, **context: object) -> Letter:
         """Write to someone: `template` names views, `context` fills them.
@@ -119,7 +129,7 @@ class Desk:
         self, template: str, context: Mapping[str, object], to: tuple[str, ...], automatic: list[tuple[str, str]]
     ) -> Letter:
         author = self._author()
-        view = self._run.handler.views.render(template, {**self._context(), "author": author, **context})
+        view = self.render(template, **context)
         letter = written(view, to=to, author=author, now=self.now, automatic=automatic, hop=self._hop())
         return self._post(letter)
 
@@ -213,7 +223,7 @@ class Mail(Desk):
         if not around.tokens.verify(token, *self._claim(purpose, tuple(facts)), now=self.now):
             return None
         pending = around.work.pending(stored)
-        if pending is None or (pending.sender, pending.expires > self.now) != (self.sender, True):
+        if pending is None or pending.expires <= self.now:
             return None
         around.work.effects.used.append(stored)
         return pending

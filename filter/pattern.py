@@ -6,6 +6,8 @@ A pattern is literal text with blanks in braces:
     {list}-{action:join|leave}@… words, parted by `|`; a dot is a dot, with or without a backslash
     ticket-{id:[0-9a-f]+}@…      one character class with one repeat: `+`, `{8}` or `{4,8}`
 
+A stateless function may also take `*`: every recipient, even one that is no address of RFC 5321.
+
 Nothing else of a regular expression is taken, so that a pattern can neither run away nor be misread.
 Blanks without a shape of their own take the one that `[routing]` of the configuration gives them.
 """
@@ -18,6 +20,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from .address import domain_key
+
+EVERY: Final = "*"
+"""The pattern of stateless functions that see every recipient, however odd its address: it has no blanks."""
 
 LONGEST: Final = 254
 """The most octets of an address that is read (RFC 5321 section 4.5.3.1.3, less the brackets)."""
@@ -84,6 +89,8 @@ def compile_pattern(text: str, shapes: Mapping[str, str] | None = None) -> Patte
 
     Raises PatternError saying what is wrong and what is allowed.
     """
+    if text == EVERY:
+        return Pattern(EVERY, (), re.compile(".*", re.DOTALL), 0)
     parts = _split(text, shapes or {})
     names = [part.name for part in parts if isinstance(part, Blank)]
     if twice := {name for name in names if names.count(name) > 1}:

@@ -178,7 +178,7 @@ class Pipeline:
         def around(handler: Handler) -> Surroundings:
             ledger = self.store.ledger.page(handler.name, now, dry=dry)
             return Surroundings(
-                work, ledger, self.tokens, now, self.settings.service.hostname, self.settings.domains.owned
+                work, ledger, self.tokens, now, self.settings.service.hostname, self.settings.domains.owned, dry
             )
 
         runs = Runs(self.router, decision.arrival, work, around, self.settings.domains.max_hops)

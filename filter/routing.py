@@ -12,7 +12,7 @@ from typing import Any
 
 from .address import domain_key, split
 from .handler import Handler, Reading, Stateless
-from .pattern import reading
+from .pattern import EVERY, reading
 from .verdict import NO_SUCH_ADDRESS, Reply
 
 
@@ -57,14 +57,11 @@ class Router:
 
     def passages(self, address: str) -> list[Passage]:
         """The stateless functions with a route that matches this recipient, in configured order."""
-        text = reading(address) if self._each else None
-        if text is None:
+        if not self._each:
             return []
-        return [
-            Passage(handler, each, blanks)
-            for handler, each in self._each
-            if (blanks := _most_literal(each, text)) is not None
-        ]
+        text = reading(address)
+        found = ((handler, each, _most_literal(each, text)) for handler, each in self._each)
+        return [Passage(handler, each, blanks) for handler, each, blanks in found if blanks is not None]
 
     def owns(self, address: str) -> bool:
         """Whether the address is in a domain of ours, behind which there is no mailbox."""
@@ -81,10 +78,11 @@ class Router:
         )
 
 
-def _most_literal(each: Stateless, text: str) -> dict[str, str] | None:
+def _most_literal(each: Stateless, text: str | None) -> dict[str, str] | None:
+    """The blanks of the best match; `text` None is an address that no pattern but `*` reads."""
     best: tuple[int, dict[str, Any]] | None = None
     for route in each.routes:
-        blanks = route.pattern.match(text)
+        blanks = route.pattern.match(text or "") if text is not None or route.pattern.text == EVERY else None
         if blanks is not None and (best is None or route.pattern.literals > best[0]):
             best = (route.pattern.literals, blanks)
     return best[1] if best else None

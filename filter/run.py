@@ -28,7 +28,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every run of one decision shares."""
+    """What every run of one decision shares. Nothing of a `preview` is kept."""
 
     work: Work
     ledger: Ledger
@@ -36,6 +36,7 @@ class Surroundings:
     now: datetime
     hostname: str
     own_domains: tuple[str, ...] = ()
+    preview: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Options:
 
 
 @stateless
-@route("{user}@{domain}")
+@route("*")
 def firewall(mail: Mail, options: Options) -> Verdict | None:
     for rule in options.rules:
         if all(condition(mail, rule, options) for condition in CONDITIONS):

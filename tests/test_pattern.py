@@ -27,6 +27,11 @@ def test_full_match_on_the_address(pattern, address, blanks):
     assert compile_pattern(pattern).match(address) == blanks
 
 
+def test_a_star_matches_whatever_there_is():
+    assert compile_pattern("*").match("") == {}
+    assert compile_pattern("*").match('"a@b"@x\n') == {}
+
+
 def test_a_blank_takes_its_shape_from_the_configuration():
     pattern = compile_pattern("{name}@{host}", {"host": r"lists\.example\.org|lists.test"})
     assert pattern.match("tea@lists.example.org") == {"name": "tea", "host": "lists.example.org"}

@@ -31,6 +31,8 @@ class Lines(logging.Formatter):
 
 def log_to_stderr(level: str) -> None:
     """Log to stderr from `level` (`debug`, `info`, `warning`, `error`) on."""
+    # What no line shows need not be found out for each: https://docs.python.org/3/howto/logging.html#optimization
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

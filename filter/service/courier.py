@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from ..clock import Clock
 from ..config import Settings
+from ..journal import pairs
 from ..store import Store, Waiting, is_store_failure
 from ..submission import Submission
 from ..verdict import Reply
@@ -80,10 +81,15 @@ class Courier:
         self._store.settle_letter(letter, replies, now, now + self._settings.filter.held_expiry)
         for recipient, reply in zip(letter.recipients, replies, strict=True):
             level = logging.INFO if reply.is_ok else logging.WARNING
-            log.log(
-                level, "letter=%s message_id=%s handler=%s sender=<%s> recipient=<%s> reply=%r",
-                letter.number, letter.message_id, letter.handler, letter.sender, recipient, str(reply),
-            )  # fmt: skip
+            about = {
+                "letter": str(letter.number),
+                "message_id": letter.message_id,
+                "handler": letter.handler,
+                "sender": f"<{letter.envelope.reverse_path}>",
+                "recipient": f"<{recipient}>",
+                "reply": str(reply),
+            }
+            log.log(level, "%s", pairs(about))
 
     def _until_next(self) -> float:
         due = self._store.next_due()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 from ..effects import Held
 from ..envelope import Envelope
 from . import contents
-from .rows import moment, when
+from .rows import moment, storable, when
 from .schema import held
 
 
@@ -28,8 +28,8 @@ def add(connection: Connection, mail: Held, now: datetime) -> int:
     """Keep a message; returns its number."""
     row = connection.execute(
         insert(held).values(
-            at=when(now), expires=when(mail.expires), handler=mail.handler, reason=mail.reason,
-            traceback=mail.traceback, envelope=mail.envelope.as_dict(),
+            at=when(now), expires=when(mail.expires), handler=mail.handler, reason=storable(mail.reason),
+            traceback=storable(mail.traceback) if mail.traceback else None, envelope=mail.envelope.as_dict(),
             content=contents.write(connection, mail.message),
         )
     ).inserted_primary_key  # fmt: skip

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from .lock import FairLock
-from .rows import when
+from .rows import storable, when
 
 metadata: Final = MetaData()
 
@@ -77,7 +77,7 @@ class Ledger:
 
     def _named(self, name: str) -> str:
         """As the database takes it: names hold addresses, and an address may hold stray octets (as lone surrogates)."""
-        return f"{self._owner}:{name}".encode("utf-8", "backslashreplace").decode("utf-8")[:512]
+        return storable(f"{self._owner}:{name}")[:512]
 
 
 class LedgerBook:

@@ -21,7 +21,7 @@ from ..message import Message
 from ..submission import Submission
 from ..verdict import Reply
 from . import contents, held
-from .rows import moment, when
+from .rows import moment, storable, when
 from .schema import outbox
 
 LEASE: Final = timedelta(minutes=10)
@@ -37,10 +37,8 @@ class Waiting:
     number: int
     handler: str
     message_id: str
-    sender: str
-    recipients: tuple[str, ...]
+    envelope: Envelope
     verp: bool
-    smtputf8: bool
     content: int
     created: datetime
     due: datetime
@@ -49,21 +47,21 @@ class Waiting:
 
     def submission(self, message: Message) -> Submission:
         """The letter as a transaction with Postfix."""
-        body = "7BIT" if all(bytes(chunk).isascii() for chunk in message.chunks()) else "8BITMIME"
-        envelope = Envelope(self.sender, body=body, smtputf8=self.smtputf8 or self._needs_utf8()).to(*self.recipients)
-        return Submission(envelope, message, self.verp)
+        return Submission(self.envelope, message, self.verp)
 
-    def _needs_utf8(self) -> bool:
-        return not all(address.isascii() for address in (self.sender, *self.recipients))
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Who has not got it yet."""
+        return tuple(recipient.address for recipient in self.envelope.recipients)
 
 
 def add(connection: Connection, letter: Letter, now: datetime) -> None:
     """Put a letter into the outbox, due at once."""
     connection.execute(
         insert(outbox).values(
-            handler=letter.handler, message_id=letter.message_id, sender=letter.sender,
-            recipients=list(letter.recipients), verp=letter.verp, smtputf8=letter.smtputf8,
-            content=contents.write(connection, letter.message), created=when(now), due=when(now), attempts=0,
+            handler=letter.handler, message_id=storable(letter.message_id), envelope=_envelope(letter).as_dict(),
+            verp=letter.verp, content=contents.write(connection, letter.message), created=when(now), due=when(now),
+            attempts=0,
         )
     )  # fmt: skip
 
@@ -97,7 +95,7 @@ def settle(
         update(outbox)
         .where(outbox.c.id == letter.number)
         .values(
-            recipients=[recipient for recipient, _ in again],
+            envelope=letter.envelope.to(*(recipient for recipient, _ in again)).as_dict(),
             attempts=letter.attempts + 1,
             due=when(now + min(FIRST_RETRY * 2 ** min(letter.attempts, 20), LAST_RETRY)),
             last_reply=str(again[0][1]),
@@ -121,16 +119,25 @@ def next_due(connection: Connection) -> datetime | None:
 def _hold(
     connection: Connection, letter: Waiting, refused: list[tuple[str, Reply]], now: datetime, expires: datetime | None
 ) -> None:
-    envelope = Envelope(letter.sender, smtputf8=letter.smtputf8).to(*(recipient for recipient, _ in refused))
+    envelope = letter.envelope.to(*(recipient for recipient, _ in refused))
     reason = f"a letter could not be delivered: {refused[0][1]}"
     message = contents.read(connection, letter.content)
     held.add(connection, Held(envelope, message, letter.handler, reason, expires=expires), now)
 
 
+def _envelope(letter: Letter) -> Envelope:
+    """The envelope of a letter: it says what the content and the addresses need of every relay."""
+    addresses = (letter.sender, *letter.recipients)
+    utf8 = letter.smtputf8 or not all(address.isascii() for address in addresses)
+    ascii_only = all(bytes(chunk).isascii() for chunk in letter.message.chunks())
+    body = "7BIT" if ascii_only else "8BITMIME"
+    return Envelope(letter.sender, body=body, smtputf8=utf8).to(*letter.recipients)
+
+
 def _read(row: Any) -> Waiting:
     return Waiting(
-        number=row["id"], handler=row["handler"], message_id=row["message_id"], sender=row["sender"],
-        recipients=tuple(row["recipients"]), verp=row["verp"], smtputf8=row["smtputf8"], content=row["content"],
+        number=row["id"], handler=row["handler"], message_id=row["message_id"],
+        envelope=Envelope.from_dict(row["envelope"]), verp=row["verp"], content=row["content"],
         created=moment(row["created"]), due=moment(row["due"]), attempts=row["attempts"],
         last_reply=row["last_reply"],
     )  # fmt: skip

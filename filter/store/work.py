@@ -24,7 +24,7 @@ from ..receipt import Receipt
 from . import contents, held, outbox, receipts
 from .engine import BUSY_SECONDS, StoreError, raw_sqlite
 from .lock import FairLock
-from .rows import moment, when
+from .rows import moment, storable, when
 from .schema import conversations, pending
 
 
@@ -228,7 +228,7 @@ def store_conversation(connection: Connection, conversation: Conversation, now: 
     same = (*_is(key), conversations.c.version == conversation.version)
     if conversation.version == 0:
         if conversation.state != START:
-            named = {"handler": key.handler, "sender": key.sender, "resource": key.resource}
+            named = {"handler": key.handler, "sender": storable(key.sender), "resource": storable(key.resource)}
             connection.execute(insert(conversations).values(**named, **values))
     elif conversation.state == START:
         _one(connection.execute(delete(conversations).where(*same)).rowcount, key)
@@ -238,7 +238,7 @@ def store_conversation(connection: Connection, conversation: Conversation, now: 
 
 def _is(key: Key) -> tuple[Any, ...]:
     c = conversations.c
-    return (c.handler == key.handler, c.sender == key.sender, c.resource == key.resource)
+    return (c.handler == key.handler, c.sender == storable(key.sender), c.resource == storable(key.resource))
 
 
 def _one(changed: int, key: object) -> None:
@@ -258,6 +258,7 @@ def _ask(connection: Connection, asked: Pending) -> None:
     connection.execute(
         insert(pending).values(
             digest=asked.digest, handler=asked.handler, purpose=asked.purpose, facts=list(asked.facts),
-            sender=asked.sender, expires=when(asked.expires), content=contents.write(connection, asked.message),
+            sender=storable(asked.sender), expires=when(asked.expires),
+            content=contents.write(connection, asked.message),
         )
     )  # fmt: skip

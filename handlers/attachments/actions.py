@@ -23,7 +23,7 @@ def apply(mail: Mail, options: Options, finding: Finding) -> None:
         case "rename":
             _rename(finding.part, finding.name, finding.rule.suffix)
         case "link" if options.link is not None:
-            url = publish(options.link, mail.ledger, finding.name, finding.part.content)
+            url = publish(options.link, mail.ledger, finding.name, finding.part.content, dry=mail.is_preview)
             _notice(mail, finding, "attachments/linked", url=url)
         case _:
             _notice(mail, finding, "attachments/replaced")
@@ -39,10 +39,8 @@ def _drop(part: Part) -> None:
 def _notice(mail: Mail, finding: Finding, template: str, **context: str) -> None:
     """Put the rendered template in the part's place, as HTML if that is all there is of it."""
     about = {"name": finding.name, "size": finding.size, "type": finding.part.content_type, "rule": finding.rule.name}
-    letter = mail.send((), template, **about, reason=finding.rule.text, **context)  # to nobody: just the text of it
-    shown = letter.message.body("plain") or letter.message.body("html")
-    text = shown.text if shown else ""
-    kind = shown.content_type if shown else "text/plain"
+    view = mail.render(template, **about, reason=finding.rule.text, **context)
+    text, kind = (view.html or "", "text/html") if view.plain is None else (view.plain, "text/plain")
     finding.part.replace(text, type=kind, filename=f"{finding.name}{_EXTENSIONS.get(kind, '')}")
 
 

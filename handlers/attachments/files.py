@@ -24,16 +24,24 @@ class Values(Protocol):
     def set(self, name: str, value: str) -> None: ...
 
 
-def publish(link: Link, values: Values, name: str, content: bytes) -> str:
-    """Write the content where a web server finds it, synced, and return its URL. Raises OSError."""
+def publish(link: Link, values: Values, name: str, content: bytes, *, dry: bool = False) -> str:
+    """Write the content where a web server finds it, synced, and return its URL. A dry run writes nothing.
+
+    Raises OSError.
+    """
     token = hashlib.blake2b(content, key=_key(values), digest_size=20).hexdigest()
     file = link.directory / token / _plain(name)
+    if not dry:
+        _keep(file, content)
+    return f"{link.url.rstrip('/')}/{token}/{file.name}"
+
+
+def _keep(file: Path, content: bytes) -> None:
     if not file.exists():
         file.parent.mkdir(exist_ok=True)
         _write_synced(file, content)
     _sync(file.parent)  # also where it was there: the run that wrote it may have ended before this
-    _sync(link.directory)
-    return f"{link.url.rstrip('/')}/{token}/{file.name}"
+    _sync(file.parent.parent)
 
 
 def _key(values: Values) -> bytes:

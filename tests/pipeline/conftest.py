@@ -55,7 +55,7 @@ def _settings(folder: Path, source: str, more: dict[str, Any]) -> Settings:
     """Settings for handlers with these sources; `more` are tables and `owned`, `options`, `sources`."""
     number = next(_numbers)
     sources = more.pop("sources", None) or {"handler": source}
-    names = [_write(folder, f"{name}_{number}", text) for name, text in sources.items() if text]
+    names = [_write(folder, f"{name}_pipeline_{number}", text) for name, text in sources.items() if text]
     options = more.pop("options", None)
     return from_table(
         {

@@ -160,7 +160,7 @@ def test_over_smtp_a_refusal_that_the_one_reply_cannot_tell_is_told_by_a_notice(
 
 def _text_of_the_letter(port):
     [waiting] = port.store.waiting()
-    assert waiting.sender == ""
+    assert waiting.envelope.is_null
     return bytes(port.store.letter(waiting)).decode()
 
 

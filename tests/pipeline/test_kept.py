@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from penstock.filter.config import duration
+from penstock.filter.envelope import Client, Envelope
 from sqlalchemy import select
 
 NOTES = """
@@ -251,6 +252,31 @@ def START(mail):
     assert got["d@else.test"].message["X-Each"] is None
     ann.gets(subject="b seen")
     assert got["c@lists.test"].reply.text == "not c"
+
+
+LOCAL = Client(source="LOCAL")
+ODD = ['"a@b"@lists.test', "postmaster", "x" * 300 + "@lists.test", "b\udcffb@lists.test", "@lists.test"]
+
+
+@pytest.mark.parametrize("address", ODD)
+def test_a_star_sees_every_recipient_however_odd(office, address):
+    post = office("""
+@stateless
+@route("*")
+def each(mail):
+    mail.ledger.add(mail.recipient)
+    mail.move(SEEN, mail.recipient)
+    raise Reject(550, "5.7.1", "seen")
+
+@route("never@{host}")
+def SEEN(mail):
+    pass
+""")
+    ann = post.person("ann@example.org")
+    ann.writes("plain@lists.test").rejected(text="seen")
+    got = post.deliver(ann.writes("other@lists.test").rejected().arrival.message, Envelope(address, client=LOCAL).to(address))
+    got.rejected(text="seen")
+    assert post.state(post.handlers[0], address, key=address) == "SEEN"
 
 
 def test_a_message_level_verdict_is_everyones(office):
