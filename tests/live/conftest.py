@@ -49,9 +49,12 @@ def make_site() -> Iterator[Callable[..., Site]]:
 
 @pytest.fixture(autouse=True)
 def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each test begins with an empty sink, and leaves an empty queue."""
+    """Each test leaves an empty queue, and begins with one and with an empty sink, whatever the one before it did."""
     yield
     if "site" in request.fixturenames:
         site: Site = request.getfixturevalue("site")
-        site.postfix.wait_empty()
-        site.sink.clear()
+        try:
+            site.postfix.wait_empty()
+        finally:
+            site.postfix.delete("ALL")
+            site.sink.clear()
