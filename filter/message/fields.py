@@ -66,6 +66,10 @@ class Fields:
         """The decoded values of all fields of that name, in order."""
         return [field.value for field in self._find(name)]
 
+    def fields_named(self, name: str) -> list[Field]:
+        """All fields of that name, in order."""
+        return list(self._find(name))
+
     def field(self, name: str) -> Field | None:
         """The first field of that name, None if absent."""
         return next(self._find(name), None)

@@ -173,7 +173,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)")
 _ODD_STARTS: Final = (b" ", b"\t", b">", b"F")
 _PREFIX: Final = re.compile(
-    rb"(?:>?From [^\r\n]*+" + _EOL + rb")?+(?:(?:[ \t][^\r\n]*+" + _EOL + rb")++(?=[!-9;-~]++[ \t]*+:))?+"
+    rb"(?:>?From (?![ \t]*:)[^\r\n]*+" + _EOL + rb")?+(?:(?:[ \t][^\r\n]*+" + _EOL + rb")++(?=[!-9;-~]++[ \t]*+:))?+"
 )
 _EMPTY_LINE: Final = re.compile(_EOL)
 _FOLD: Final = re.compile(rb"\r\n?(?=[ \t])|\n(?=[ \t])")

@@ -101,7 +101,8 @@ class Overlay:
 
     def pieces(self, index: HeaderIndex, eol: bytes, *, main: bool) -> Iterator[Piece]:
         """The header in pieces, closed by an empty line; `main` for the message's own, whose fields are named."""
-        yield Keep(index.start, index.first)
+        if any(True for _ in self.order(index)):
+            yield Keep(index.start, index.first)   # without a field behind them these lines would be text
         yield from (_put(added, main) for added in self.before)
         at = index.first
         for number, raw in sorted(self.changes.items()):

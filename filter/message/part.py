@@ -264,7 +264,8 @@ class Part(Fields):
     def _encoding(self) -> str:
         if not self._overlay:
             return self._index.encoding
-        return encoding_of(self["Content-Transfer-Encoding"])
+        field = self.field("Content-Transfer-Encoding")
+        return encoding_of(field._unfolded if field else None)
 
     @property
     def _raw_body(self) -> bytes:

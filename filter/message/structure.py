@@ -79,9 +79,12 @@ class Index:
 
     @cached_property
     def eol(self) -> bytes:
-        """The line ending of the message's own first line; CRLF for one without."""
-        found = _EOL.search(self.source.data)
-        return found[0] if found else b"\r\n"
+        """The line ending for what is added: LF where the message has no other, else CRLF.
+
+        A bare CR is never added, and LF never where one may come before it: the two would be one line ending.
+        """
+        size = self.source.size
+        return b"\n" if self.source.find(b"\r", 0, size) < 0 <= self.source.find(b"\n", 0, size) else b"\r\n"
 
     @cached_property
     def sealed(self) -> bool:
@@ -235,7 +238,6 @@ _SEALED: Final = {
     *("application/pkcs7-mime", "application/x-pkcs7-mime"),
 }
 _ARMOR: Final = re.compile(rb"-----BEGIN PGP (?:SIGNED )?MESSAGE-----")
-_EOL: Final = re.compile(rb"\r\n?|\n")
 _WINDOW: Final = 1 << 16
 _ENCODED: Final = {"base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue"}
 _DASHES: Final = re.compile(rb"--(?<=[\r\n]--)")

@@ -168,8 +168,8 @@ def _append(whole: Part, lines: list[tuple[str, str]], body: bytes) -> Part:
 
 def _declare_type(part: Part) -> None:
     """Say the type that a part has by default, since the default depends on the multipart around it."""
-    if part.parent is not None and part.content_type != "text/plain" and "Content-Type" not in part:
-        part.add("Content-Type", part.content_type)
+    if part.parent is not None and part.content_type != "text/plain" and not part._content_type().type:
+        part["Content-Type"] = part.content_type
 
 
 def _take_body(giver: Part, taker: Part) -> None:

@@ -63,6 +63,13 @@ class TestFields:
         assert bytes(message) == HEAD
         assert message.edits == ()
 
+    def test_lines_before_the_first_field_go_with_the_last(self) -> None:
+        message = Message(b" junk\nA: 1\nB: 2\n\nbody")
+        del message["A"]
+        assert bytes(message) == b" junk\nB: 2\n\nbody"
+        del message["B"]
+        assert bytes(message) == b"\nbody"
+
     def test_set_param(self) -> None:
         message = Message(b"Content-Type: text/plain; charset=x; format=flowed\n\n")
         field = message.field("Content-Type")
@@ -80,8 +87,8 @@ class TestFields:
             (b"\nBody", b"X: 1\n\nBody"),
             (b"A: 1", b"A: 1\r\nX: 1\r\n\r\n"),
             (b"A: 1\nBody", b"A: 1\nX: 1\n\nBody"),
-            (b"From ann\nA: 1\r\r", b"From ann\nA: 1\rX: 1\n\r"),
-            (b"A: 1\r\rBody", b"A: 1\rX: 1\r\rBody"),
+            (b"From ann\nA: 1\r\r", b"From ann\nA: 1\rX: 1\r\n\r"),
+            (b"A: 1\r\rBody", b"A: 1\rX: 1\r\n\rBody"),
         ],
     )
     def test_odd_headers_and_the_messages_own_line_ending(self, raw: bytes, result: bytes) -> None:

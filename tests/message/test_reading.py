@@ -43,6 +43,7 @@ class TestHeader:
             (b"subject:\n x\n\n", "x"),
             (b"From ann Mon Jan  1 00:00:00 2026\nSubject: x\n\n", "x"),
             (b" folded\nSubject: x\n\n", "x"),
+            (b"From : ann@example.org\nSubject: x\n\n", "x"),
             (b"Subject: x", "x"),
             (b"Subject:\n\n", ""),
             ("Subject: Grüße\n\n".encode(), "Grüße"),
@@ -67,6 +68,9 @@ class TestHeader:
         message = Message(b"A: 1\r\nno field\r\nB: 2\r\n\r\n")
         assert list(message) == ["A"]
         assert [str(defect) for defect in message.defects] == ["no empty line between header and body (at octet 6)"]
+
+    def test_from_with_a_space_before_its_colon_is_a_field(self) -> None:
+        assert Message(b"From : ann@example.org\n\n")["From"] == "ann@example.org"
 
     def test_absent_is_none_and_the_default(self) -> None:
         message = of("A: 1", "", "")
