@@ -103,12 +103,16 @@ make_venv() {
     fi
 }
 
-# Run the environment's Python as root. Under sudo it leaves no files of root's behind in the tree.
+# Run the environment's Python as root. Under sudo it leaves no files of root's behind, not even the caches of tests.
 python_as_root() {
     if [ "$(id -u)" = 0 ]; then
         .venv/bin/python "$@"
-    else
-        as_root env CI="${CI:-}" PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=/tmp/penstock-hypothesis \
-            PYTEST_ADDOPTS="-o cache_dir=/tmp/penstock-pytest" "$(pwd)/.venv/bin/python" "$@"
+        return
     fi
+    caches=$(mktemp -d)
+    status=0
+    as_root env CI="${CI:-}" PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY="$caches/hypothesis" \
+        PYTEST_ADDOPTS="-o cache_dir=$caches/pytest" "$(pwd)/.venv/bin/python" "$@" || status=$?
+    as_root rm -rf "$caches"
+    return "$status"
 }
