@@ -162,7 +162,7 @@ def pass_through(port: int, sink: int) -> None:
         def recipient(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
             return None
 
-        def decide(self, arrival: Arrival) -> Passed:
+        def decide(self, arrival: Arrival, give_up: object) -> Passed:
             return Passed((Submission(arrival.envelope, arrival.message),), arrival.replies_each)
 
         def settle(self, decision: Passed, results: Sequence[Sequence[Reply]]) -> Sequence[Reply]:

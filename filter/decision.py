@@ -143,10 +143,11 @@ class Decision:
 
 def undecided(arrival: Arrival) -> Decision:
     """The decision before anything has run."""
-    recipients = {recipient_key(recipient): recipient for recipient in arrival.envelope.recipients}
+    order = tuple(recipient_key(recipient) for recipient in arrival.envelope.recipients)
+    recipients = dict(zip(order, arrival.envelope.recipients, strict=True))
     return Decision(
         arrival=arrival,
-        order=tuple(recipient_key(recipient) for recipient in arrival.envelope.recipients),
+        order=order,
         outcomes={key: Outcome(recipient, arrival.message) for key, recipient in recipients.items()},
         arrival_key=arrival_key(arrival),
     )

@@ -46,7 +46,8 @@ class Desk:
     @property
     def ledger(self) -> Ledger:
         """Counters and values that are kept whatever the verdict."""
-        return self._run.around.ledger
+        around = self._run.around
+        return around.book.page(self._run.handler.name, around.now, dry=around.preview)
 
     @property
     def blanks(self) -> Mapping[str, str]:
@@ -151,7 +152,17 @@ class Mail(Desk):
         self.envelope = envelope
         self.message = message
         self.results = results
-        self.sender = identity(envelope.reverse_path, run.around.own_domains)
+        self._sender: str | None = None
+
+    @property
+    def sender(self) -> str:
+        """The sender's identity, by which conversations are keyed; "" for the null reverse-path.
+
+        BATV and our own SRS are undone, the domain is a lower-case A-label. `envelope.reverse_path` is as received.
+        """
+        if self._sender is None:
+            self._sender = identity(self.envelope.reverse_path, self._run.around.own_domains)
+        return self._sender
 
     @property
     def recipients(self) -> tuple[str, ...]:

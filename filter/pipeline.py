@@ -30,7 +30,6 @@ from .config import Settings
 from .decision import Decision, Outcome, as_whole, replayed, undecided
 from .effects import Effects, Held
 from .envelope import Envelope, Recipient
-from .handler import Handler
 from .mail import Rcpt
 from .receipt import WHOLE, Fate, message_digest
 from .refusals import Refusals
@@ -173,14 +172,10 @@ class Pipeline:
 
     def _run(self, decision: Decision, work: Work, *, dry: bool = False) -> tuple[Outcome, dict[str, Outcome]]:
         """Run what is to be run. The decision is only read: an abandoned run must not change it any more."""
-        now = self.clock.now()
-
-        def around(handler: Handler) -> Surroundings:
-            ledger = self.store.ledger.page(handler.name, now, dry=dry)
-            return Surroundings(
-                work, ledger, self.tokens, now, self.settings.service.hostname, self.settings.domains.owned, dry
-            )
-
+        around = Surroundings(
+            work, self.store.ledger, self.tokens, self.clock.now(), self.settings.service.hostname,
+            self.settings.domains.owned, dry,
+        )  # fmt: skip
         runs = Runs(self.router, decision.arrival, work, around, self.settings.domains.max_hops)
         whole = decision.whole or runs.whole()
         outcomes = {}

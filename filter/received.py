@@ -72,9 +72,7 @@ def own_received(message: Message, peer: str) -> OwnReceived:
 
 
 def _leading(message: Message, peer: str) -> Iterator[Pass]:
-    for field in message.fields:
-        if field.name.lower() != "received":
-            continue
+    for field in message.fields_named("Received"):
         match = _SMTPD.match(field.raw) or _PICKUP.match(field.raw)
         if match is None or match["host"].decode("latin-1").lower() != peer:
             return

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .effects import Conversation, Effects, Key, Pending
 from .handler import Handler
-from .store import Ledger, Session
+from .store import LedgerBook, Session
 from .tokens import Tokens
 
 
@@ -31,7 +31,7 @@ class Surroundings:
     """What every run of one decision shares. Nothing of a `preview` is kept."""
 
     work: Work
-    ledger: Ledger
+    book: LedgerBook
     tokens: Tokens
     now: datetime
     hostname: str

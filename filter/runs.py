@@ -44,7 +44,7 @@ class Runs:
     router: Router
     arrival: Arrival
     work: Work
-    around: Callable[[Handler], Surroundings]
+    around: Surroundings
     max_hops: int
 
     def whole(self) -> Outcome:
@@ -87,7 +87,7 @@ class Runs:
         for passage in passages:
             handler, function = passage.handler, passage.stateless.function
             outcome.handler = handler.name
-            run = Run(self.around(handler), handler, dict(passage.blanks))
+            run = Run(self.around, handler, dict(passage.blanks))
             mail = Mail(run, envelope, outcome.message, outcome.results)
             moves, verdict = _call(handler, function, mail, passage.blanks)
             if moves is not None:
@@ -99,8 +99,7 @@ class Runs:
     def _state(self, outcome: Outcome, envelope: Envelope, taker: Taker) -> None:
         handler, blanks = taker.handler, taker.reading.blanks
         outcome.handler = handler.name
-        around = self.around(handler)
-        unkeyed = Mail(Run(around, handler, blanks), envelope, outcome.message, outcome.results)
+        unkeyed = Mail(Run(self.around, handler, blanks), envelope, outcome.message, outcome.results)
         key = conversation_key(handler, unkeyed, blanks)
         before = self.work.conversation(key) if key is not None else None
         state = before.state if before else START
@@ -111,7 +110,7 @@ class Runs:
             outcome.steps.append(Step(handler.name, "", _address(outcome), state, state, f"discard: {reason}"))
             outcome.end(Fate.DISCARDED, handler.name, reason=reason)
             return
-        mail = Mail(Run(around, handler, blanks, key, state), envelope, outcome.message, outcome.results)
+        mail = Mail(Run(self.around, handler, blanks, key, state), envelope, outcome.message, outcome.results)
         function = route.function if route else handler.otherwise or _default_otherwise
         to, verdict = _call(handler, function, mail, blanks)
         if to is not None and not isinstance(verdict, Defer):

@@ -83,9 +83,8 @@ class Timers:
 
     def _call(self, handler: Handler, found: Conversation, work: Work) -> None:
         now = self._clock.now()
-        ledger = self._store.ledger.page(handler.name, now)
         around = Surroundings(
-            work, ledger, self._tokens, now, self._settings.service.hostname, self._settings.domains.owned
+            work, self._store.ledger, self._tokens, now, self._settings.service.hostname, self._settings.domains.owned
         )
         timer = Timer(Run(around, handler, dict(found.blanks), found.key, found.state), found)
         function = handler.timeouts[found.state].function

@@ -17,7 +17,11 @@ from .schema import attempts, receipts
 
 
 class Known:
-    """Whether any receipt may concern an arrival. Asked for every message, so it goes to the driver straight."""
+    """Whether any receipt may concern an arrival.
+
+    Asked for every message, so it goes to the driver straight, on connections that it keeps: the pool and
+    a statement object each take longer than the answer.
+    """
 
     def __init__(self, engine: Engine) -> None:
         asked = select(receipts.c.fate).where(receipts.c.arrival == bindparam("arrival"))
@@ -25,18 +29,37 @@ class Known:
         self._engine = engine
         self._statement = str(compiled)
         self._positional = bool(compiled.positional)
+        self._idle: list[Any] = []
 
     def __call__(self, arrival: str) -> bool:
         """Raises StoreError where the database is out of reach."""
-        connection = self._engine.raw_connection()
+        driver = self._engine.dialect.loaded_dbapi
         try:
-            cursor = connection.cursor()
-            cursor.execute(self._statement, (arrival,) if self._positional else {"arrival": arrival})
-            return cursor.fetchone() is not None
-        except self._engine.dialect.loaded_dbapi.Error as error:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            cursor = connection.execute(self._statement, (arrival,) if self._positional else {"arrival": arrival})
+            found = cursor.fetchone() is not None
+        except driver.Error as error:
+            self.close()
             raise StoreError(str(error)) from error
-        finally:
+        self._idle.append(connection)
+        return found
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
             connection.close()
+
+    def _connect(self) -> Any:
+        pooled = self._engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        pooled.detach()
+        if self._engine.dialect.name != "sqlite":  # SQLite's are in autocommit already
+            connection.autocommit = True
+        return connection
 
 
 def find(connection: Connection, arrival: str, digest: str) -> dict[str, Receipt]:

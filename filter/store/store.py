@@ -44,6 +44,7 @@ class Store:
 
     def close(self) -> None:
         """Close all connections."""
+        self._known.close()
         self._engine.dispose()
         self.ledger.close()
 

@@ -60,7 +60,7 @@ def unreadable(message: Message, depth: int = MOST_WRAPPINGS) -> str | None:
             return f"it has a part of type {part.content_type}"
         if twice := next((name for name in _SINGLE if len(part.get_all(name)) > 1), None):
             return f"it has two {twice} fields in one header"  # and nobody knows which one a program takes
-        for inside in _wrapped(part):
+        for inside in _wrapped(part, names_of(part)):
             if why := unreadable(inside, depth - 1) if depth else "attached messages are nested too deep":
                 return why
     defects = (defect.text for defect in message.defects)
@@ -70,9 +70,9 @@ def unreadable(message: Message, depth: int = MOST_WRAPPINGS) -> str | None:
 class _Look:
     """A part as rules see it, each side of it looked at only when a rule asks."""
 
-    def __init__(self, part: Part, *, thorough: bool) -> None:
+    def __init__(self, part: Part, rules: Sequence[Rule]) -> None:
         self.part = part
-        self.thorough = thorough
+        self.rules = rules
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -80,7 +80,9 @@ class _Look:
 
     @cached_property
     def content(self) -> tuple[str, ...]:
-        return () if self.part.parts else types_of(self.part.content, thorough=self.thorough)
+        if self.part.parts:
+            return ()
+        return types_of(self.part.content, thorough=any(needs_library(rule.content) for rule in self.rules))
 
     def matches(self, rule: Rule) -> bool:
         return (
@@ -93,19 +95,19 @@ class _Look:
 
 def _rule_for(part: Part, rules: Sequence[Rule], depth: int) -> Rule | None:
     """The first rule that matches the part, or something in a message that it holds in encoded form."""
-    look = _Look(part, thorough=any(needs_library(rule.content) for rule in rules))
+    look = _Look(part, rules)
     if own := next((rule for rule in rules if look.matches(rule)), None):
         return own
-    inside = (p for message in _wrapped(part) for p in message.walk()) if depth else ()
+    inside = (p for message in _wrapped(part, look.names) for p in message.walk()) if depth else ()
     found = (_rule_for(part, rules, depth - 1) for part in inside)
     return next((rule for rule in found if rule and rule.action != "pass"), None)
 
 
-def _wrapped(part: Part) -> Iterator[Message]:
+def _wrapped(part: Part, names: tuple[str, ...]) -> Iterator[Message]:
     """The message in a part whose form hides it: encoded against RFC 2045 section 6.4, or sent as a file."""
     if part.parts:
         return
-    if part.content_type in _MESSAGES or any(name.endswith(".eml") for name in names_of(part)):
+    if part.content_type in _MESSAGES or any(name.endswith(".eml") for name in names):
         yield Message(part.content)
     elif part.content_type.startswith("multipart/") and _is_encoded(part) and (kind := part.field("Content-Type")):
         yield Message(kind.raw + b"\r\n" + part.content)

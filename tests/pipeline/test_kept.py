@@ -274,8 +274,8 @@ def SEEN(mail):
 """)
     ann = post.person("ann@example.org")
     ann.writes("plain@lists.test").rejected(text="seen")
-    got = post.deliver(ann.writes("other@lists.test").rejected().arrival.message, Envelope(address, client=LOCAL).to(address))
-    got.rejected(text="seen")
+    message = ann.writes("other@lists.test").rejected().arrival.message
+    post.deliver(message, Envelope(address, client=LOCAL).to(address)).rejected(text="seen")
     assert post.state(post.handlers[0], address, key=address) == "SEEN"
 
 
