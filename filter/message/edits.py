@@ -8,6 +8,7 @@ lies between, the milter by the field that each edit names.
 from __future__ import annotations
 
 import base64
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,17 +104,16 @@ def checked(edits: Iterable[Edit], size: int) -> tuple[Edit, ...]:
 
 def compose(first: Sequence[Edit], second: Sequence[Edit], source: memoryview, body_start: int) -> tuple[Edit, ...]:
     """One list for `first` on the source and then `second` on its result."""
-    kept = list(_pieces(first, source.nbytes))
+    waiting = deque(_pieces(first, source.nbytes))
     pieces: list[Piece] = []
     at = 0
     for edit in second:
-        pieces += _slice(kept, at, edit.start)
-        over = _slice(kept, edit.start, edit.end)
-        spans = [(piece.start, piece.end) for piece in over if piece.start is not None]
-        start, end = (spans[0][0], spans[-1][1]) if spans else (None, None)
+        pieces += _take(waiting, edit.start - at)
+        anchors = [piece for piece in _take(waiting, edit.end - edit.start) if piece.start is not None]
+        start, end = (anchors[0].start, anchors[-1].end) if anchors else (None, None)
         pieces.append(Put(edit.data, start, end, edit.name, edit.occurrence, not edit.body))
         at = edit.end
-    return edits_of([*pieces, *_slice(kept, at, None)], source, body_start)
+    return edits_of([*pieces, *waiting], source, body_start)
 
 
 def _pieces(edits: Sequence[Edit], size: int) -> Iterator[Piece]:
@@ -127,22 +127,28 @@ def _pieces(edits: Sequence[Edit], size: int) -> Iterator[Piece]:
         yield Keep(at, size)
 
 
-def _slice(pieces: Sequence[Piece], start: int, end: int | None) -> list[Piece]:
-    """The pieces between two offsets of their concatenation; a replacement that is cut loses its anchor."""
-    found: list[Piece] = []
-    at = 0
-    for piece in pieces:
-        length = piece.end - piece.start if isinstance(piece, Keep) else len(piece.data)
-        first, last = max(start - at, 0), length if end is None else min(end - at, length)
-        if isinstance(piece, Keep):
-            if first < last:
-                found.append(Keep(piece.start + first, piece.start + last))
-        elif (first, last) == (0, length) and (length or start <= at):
-            found.append(piece)
-        elif first < last:
-            found.append(Put(piece.data[first:last]))
-        at += length
-    return found
+def _take(waiting: deque[Piece], count: int) -> list[Piece]:
+    """The next `count` octets of the pieces, and what was removed behind them."""
+    taken: list[Piece] = []
+    while waiting and (count > 0 or _length(waiting[0]) == 0):
+        piece = waiting.popleft()
+        if _length(piece) > count:
+            piece, rest = _cut(piece, count)
+            waiting.appendleft(rest)
+        taken.append(piece)
+        count -= _length(piece)
+    return taken
+
+
+def _length(piece: Piece) -> int:
+    return piece.end - piece.start if isinstance(piece, Keep) else len(piece.data)
+
+
+def _cut(piece: Piece, at: int) -> tuple[Piece, Piece]:
+    """A piece in two; a replacement that is cut loses its anchor, what it replaced then stands in no piece."""
+    if isinstance(piece, Keep):
+        return Keep(piece.start, piece.start + at), Keep(piece.start + at, piece.end)
+    return Put(piece.data[:at]), Put(piece.data[at:])
 
 
 def _raw_edits(pieces: Iterable[Piece], source: memoryview, body_start: int) -> Iterator[Edit]:

@@ -70,8 +70,9 @@ def _multipart_pieces(part: Part, boundary: bytes, main: Source) -> Iterator[Pie
         origin, next_line = node.children[place], _next_line(node, place)
         changed = child._is_changed or child._node is not origin
         yield from _on(main, source, Keep(node.delimiters[place], origin.start))
-        if changed and source.cut(origin.start - 1, origin.start) not in (b"\r", b"\n"):
-            yield Put(eol)                         # the source ends in the delimiter line
+        followed = changed or child is not part._children()[-1]
+        if followed and source.cut(origin.start - 1, origin.start) not in (b"\r", b"\n"):
+            yield Put(eol)                         # the source ends within the delimiter line
         yield from _part_pieces(child, main)
         ended = next_line is not None and (origin.end < next_line or not changed)
         if ended and next_line is not None:
