@@ -57,7 +57,9 @@ def send_all(port: int, way: str, contents: list[bytes]) -> int:
     return taken
 
 
-def test_the_corpus_arrives_octet_for_octet(site: Site, messages: dict[str, bytes]) -> None:
+def test_the_corpus_arrives_octet_for_octet(
+    site: Site, messages: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
     contents = list(messages.values())
     taken = send_all(WITHOUT_FILTER, "direct", contents) + send_all(site.postfix.outside_port, "filtered", contents)
     site.sink.wait(taken, timeout=120)
@@ -72,6 +74,7 @@ def test_the_corpus_arrives_octet_for_octet(site: Site, messages: dict[str, byte
     names = list(messages)
     unchanged = [number for number, sent in enumerate(contents) if came("direct", number, 1) == sent]
     changed = [names[number] for number in unchanged if came("filtered", number, 2) != contents[number]]
-    print(f"{len(unchanged)} of {len(contents)} messages pass Postfix unchanged; {len(changed)} of them not the filter")
+    with capsys.disabled():
+        print(f"\n{len(unchanged)} of {len(contents)} messages pass Postfix unchanged, {len(changed)} of these not us")
     assert changed == []
     assert len(unchanged) >= PASSED_AT_FIRST
