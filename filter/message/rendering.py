@@ -6,7 +6,7 @@ new part gets one, and a line ending before the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from .edits import Keep, Piece, Put
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 def message_pieces(root: Part, main: Source) -> Iterator[Piece]:
     """The whole message on its source `main`; the fields of its own header are named."""
+    if root._tree is None:                         # nobody has looked into the body, so it is as it came
+        yield from root._header_pieces(main=True)
+        yield Keep(root._index.end, main.size)
+        return
     yield from root._header_pieces(main=True, closing=_body_is_changed(root))
     yield from _body_pieces(root, main)
 
@@ -59,30 +63,36 @@ def _multipart_pieces(part: Part, boundary: bytes, main: Source) -> Iterator[Pie
         yield from _on(main, source, Keep(node.body, node.delimiters[0]))
     ended = True                                   # whether a line ending stands before what comes
     for child in part._children():
-        place = places.get(id(child._place))
         if not ended:
             yield Put(eol)
-        if place is None:
+        if (place := places.get(id(child._place))) is not None:
+            ended = yield from _in_place(part, child, place, main)
+        else:
             yield Put(b"--" + boundary + eol)
             yield from _part_pieces(child, main)
             ended = False
-            continue
-        origin, next_line = node.children[place], _next_line(node, place)
-        changed = child._is_changed or child._node is not origin
-        yield from _on(main, source, Keep(node.delimiters[place], origin.start))
-        followed = changed or child is not part._children()[-1]
-        if followed and source.cut(origin.start - 1, origin.start) not in (b"\r", b"\n"):
-            yield Put(eol)                         # the source ends within the delimiter line
-        yield from _part_pieces(child, main)
-        ended = next_line is not None and (origin.end < next_line or not changed)
-        if ended and next_line is not None:
-            yield from _on(main, source, Keep(origin.end, next_line))
     if node.close is not None:
         if not ended:
             yield Put(eol)
         yield from _on(main, source, Keep(node.close, node.end))
     elif not (node.children and part._children()[-1]._place is node.children[-1]):
         yield Put((b"" if ended else eol) + b"--" + boundary + b"--" + eol)
+
+
+def _in_place(part: Part, child: Part, place: int, main: Source) -> Generator[Piece, None, bool]:
+    """A part that stands where the source had one, delimiter line first; returns whether a line ending follows it."""
+    node = part._node
+    source, origin, next_line = node.header.source, node.children[place], _next_line(node, place)
+    changed = child._is_changed or child._node is not origin
+    yield from _on(main, source, Keep(node.delimiters[place], origin.start))
+    followed = changed or child is not part._children()[-1]
+    if followed and source.cut(origin.start - 1, origin.start) not in (b"\r", b"\n"):
+        yield Put(part._eol)                       # the source ends within the delimiter line
+    yield from _part_pieces(child, main)
+    if next_line is None or (origin.end == next_line and changed):
+        return False
+    yield from _on(main, source, Keep(origin.end, next_line))
+    return True
 
 
 def _next_line(node: Node, place: int) -> int | None:
