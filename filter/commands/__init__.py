@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .capture import capture
 from .check import check
 from .explain import explain
 from .program import program as main
@@ -14,5 +15,5 @@ from .send import send
 
 __all__ = ["main"]
 
-for command in (run, check, explain, routes, send):
+for command in (run, check, explain, routes, send, capture):
     main.add_command(command)
