@@ -52,7 +52,7 @@ class Outcome:
     """What became of one recipient's copy, or (with `recipient` None) of the message as a whole.
 
     `reply` is the refusal of a rejected or deferred copy; `reason` says why one is held or discarded;
-    `noticed`: a letter of ours has told the sender.
+    `handler` decided, `edited_by` changed the copy; `noticed`: a letter of ours has told the sender.
     """
 
     recipient: Recipient | None
@@ -64,6 +64,7 @@ class Outcome:
     failure: Failure | None = None
     results: dict[str, Any] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    edited_by: list[str] = field(default_factory=list)
     noticed: bool = False
     settled: bool = False
 

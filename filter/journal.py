@@ -47,6 +47,7 @@ def _outcome(outcome: Outcome) -> dict[str, str | None]:
         "recipient": f"<{outcome.recipient.address}>" if outcome.recipient else None,
         "fate": outcome.fate.value,
         "handler": outcome.handler,
+        "edited_by": ",".join(outcome.edited_by),
         "state": f"{last.before}>{last.after}" if last else None,
         "reason": outcome.reason,
     }

@@ -59,7 +59,7 @@ class Runs:
         passages = self.router.passages(recipient.address)
         taker = self.router.taker(recipient.address)
         message = base.message.copy() if passages or taker else base.message
-        outcome = Outcome(recipient, message, results=dict(base.results))
+        outcome = Outcome(recipient, message, results=dict(base.results), edited_by=[*base.edited_by])
         envelope = self.arrival.envelope.to(recipient)
 
         def run() -> None:
@@ -78,6 +78,8 @@ class Runs:
                 self.work.drop()
             else:
                 self.work.keep()
+            if outcome.fate is Fate.PASSES:
+                outcome.handler = ""  # nobody decided anything
         except BaseException as error:  # whatever a handler raises, SystemExit too: the worker goes on
             self.work.drop()
             _fail(outcome, error)
@@ -89,7 +91,10 @@ class Runs:
             outcome.handler = handler.name
             run = Run(self.around, handler, dict(passage.blanks))
             mail = Mail(run, envelope, outcome.message, outcome.results)
+            edits = outcome.message.edits
             moves, verdict = _call(handler, function, mail, passage.blanks)
+            if outcome.message.edits != edits:
+                outcome.edited_by.append(handler.name)
             if moves is not None:
                 raise HandlerError(f"{handler.name}.{function.__name__} is stateless, but returned the state {moves}")
             outcome.steps.append(_step(handler, function, outcome, None, None, verdict, "pass"))

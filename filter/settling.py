@@ -75,7 +75,7 @@ class Settling:
             outcome.end(Fate.HELD, "penstock", reply=reply, reason=f"Postfix refused the result: {reply}")
             record.held += self._hold_result(decision, outcome)
         else:
-            outcome.end(Fate.REJECTED, outcome.handler, reply=reply)
+            outcome.end(Fate.REJECTED, "penstock", reply=reply)
             self._refusals.apply(decision.arrival, outcome)
             record.held += self._refusals.held(decision.arrival, [outcome])
         if has_receipt:

@@ -20,7 +20,7 @@ JOURNAL = "time=2026-11-21T10:49:20.555Z level=info log=penstock.journal queue_i
         ),
         (JOURNAL + 'fate=consumed handler=tea state=START>JOINING ms=1 reply="250 Ok"', ["tea: START → JOINING"]),
         (
-            "time=x level=info log=penstock handler=attachments action=drop rule=by content file='a b.exe'",
+            "time=x level=info log=penstock handler=attachments action=drop rule='by content' file='a b.exe'",
             ["attachments: drop a b.exe (by content)"],
         ),
         (

@@ -31,7 +31,7 @@ def strip(mail: Mail, options: Options) -> Verdict | None:
     found = find(mail.message, options.rules)
     mail.results["attachments"] = [finding.as_dict() for finding in found]
     for finding in found:
-        log.info("handler=attachments action=%s rule=%s file=%r", finding.rule.action, finding.rule.name, finding.name)
+        log.info("handler=attachments action=%s rule=%r file=%r", finding.rule.action, finding.rule.name, finding.name)
     return _verdict(found) or _edit(mail, options, [f for f in found if f.rule.action != "pass"])
 
 
