@@ -2,8 +2,7 @@
 
 SQLite (WAL, synchronous=FULL) with the driver in autocommit and `BEGIN IMMEDIATE` for every
 transaction: the driver's own default loses updates, and a deferred BEGIN that writes after another's
-commit is BUSY at once. A connection with the execution option `reads=True` opens no transaction at
-all. PostgreSQL runs transactions as REPEATABLE READ, so that the version checks see one snapshot.
+commit is BUSY at once. A connection with the execution option `reads=True` opens no transaction at all.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 BUSY_SECONDS = 30
@@ -29,18 +28,30 @@ def open_engine(url: str, *, synchronous: str = "FULL") -> Engine:
     """An engine for a database URL. Nothing is connected yet. Raises StoreError."""
     try:
         parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            return _sqlite(url, parsed.database, synchronous)
-        return create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"[store] url: {error}") from error  # without the URL: it may hold a password
+    if backend != "sqlite":
+        raise StoreError(
+            f"[store] url: this release keeps its store in SQLite (sqlite:////a/file.db), not in {backend}"
+        )
+    return _sqlite(url, parsed.database, synchronous)
 
 
 def is_store_failure(error: BaseException) -> bool:
     """Whether an exception says that the database is gone, locked or full, and not that a statement is wrong."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
+    if isinstance(error, StoreError | PoolTimeout):
         return True
-    return isinstance(error, OperationalError | PoolTimeout | StoreError)
+    # "no such table" is an OperationalError as well, so the class does not tell.
+    code = getattr(error.orig, "sqlite_errorcode", 0) if isinstance(error, DBAPIError) else 0
+    return code & 0xFF in _OUT_OF_REACH
+
+
+_OUT_OF_REACH: Final = {
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB,
+}  # fmt: skip
 
 
 def _sqlite(url: str, path: str | None, synchronous: str) -> Engine:
@@ -74,7 +85,8 @@ def _make_file(path: Path, url: str) -> None:
         raise StoreError(f"[store] url {url!r}: {error.strerror}: {error.filename}") from error
 
 
-def raw_sqlite(connection: Connection) -> Any | None:
-    """The driver's connection where it is SQLite's, else None."""
-    raw = connection.connection.driver_connection
-    return raw if isinstance(raw, sqlite3.Connection) else None
+def raw(connection: Connection) -> sqlite3.Connection:
+    """The driver's connection."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from ..message import Edit
 from ..receipt import Fate, Receipt
 from ..verdict import Reply
-from .engine import StoreError
+from .engine import StoreError, raw
 from .rows import when
 from .schema import attempts, receipts
 
@@ -25,23 +27,16 @@ class Known:
 
     def __init__(self, engine: Engine) -> None:
         asked = select(receipts.c.fate).where(receipts.c.arrival == bindparam("arrival"))
-        compiled = asked.compile(dialect=engine.dialect)
         self._engine = engine
-        self._statement = str(compiled)
-        self._positional = bool(compiled.positional)
-        self._idle: list[Any] = []
+        self._statement = str(asked.compile(dialect=engine.dialect))
+        self._idle: list[sqlite3.Connection] = []
 
     def __call__(self, arrival: str) -> bool:
         """Raises StoreError where the database is out of reach."""
-        driver = self._engine.dialect.loaded_dbapi
         try:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._connect()
-            cursor = connection.execute(self._statement, (arrival,) if self._positional else {"arrival": arrival})
-            found = cursor.fetchone() is not None
-        except driver.Error as error:
+            connection = self._take()
+            found = connection.execute(self._statement, (arrival,)).fetchone() is not None
+        except (sqlite3.Error, DBAPIError) as error:
             self.close()
             raise StoreError(str(error)) from error
         self._idle.append(connection)
@@ -53,12 +48,16 @@ class Known:
         for connection in idle:
             connection.close()
 
-    def _connect(self) -> Any:
-        pooled = self._engine.raw_connection()
-        connection: Any = pooled.driver_connection
+    def _take(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        pooled = self._engine.connect()
+        connection = raw(pooled)
         pooled.detach()
-        if self._engine.dialect.name != "sqlite":  # SQLite's are in autocommit already
-            connection.autocommit = True
         return connection
 
 

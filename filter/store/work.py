@@ -22,7 +22,7 @@ from ..effects import Conversation, Effects, Held, Key, Pending
 from ..handler import START
 from ..receipt import Receipt
 from . import contents, held, outbox, receipts
-from .engine import BUSY_SECONDS, StoreError, raw_sqlite
+from .engine import BUSY_SECONDS, StoreError, raw
 from .lock import FairLock
 from .rows import moment, storable, when
 from .schema import conversations, pending
@@ -164,10 +164,8 @@ class Work:
         if connection is None:
             return
         try:
-            raw = raw_sqlite(connection)
-            if raw is not None:
-                raw.interrupt()
-                raw.rollback()
+            raw(connection).interrupt()
+            raw(connection).rollback()
             connection.invalidate()
         finally:
             self._lock.release()

@@ -138,9 +138,12 @@ def door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
     """Make a door with handlers that the test writes down."""
     made: list[Door] = []
 
-    def make(source: str = "", **more: Any) -> Door:
-        made.append(Door(_settings(tmp_path, source, more)))
-        return made[-1]
+    def make(source: str = "", services: int = 0, **more: Any) -> Any:
+        """One door, or with `services` a list of so many, each a service of its own on the one store."""
+        settings = _settings(tmp_path, source, more)
+        new = [Door(settings) for _ in range(services or 1)]
+        made.extend(new)
+        return new if services else new[0]
 
     yield make
     for each in made:
