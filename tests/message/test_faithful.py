@@ -15,18 +15,17 @@ from penstock.filter.message.compose import reply_headers
 HEAD = b"From: a@b\r\nSubject: x\r\n"
 MIXED = HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 
-SCRAPS = st.sampled_from(
-    [
-        *(b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b";", b"--", b"--b", b"--b--", b"\r\n--b\r\n", b"\0"),
-        *(b"\xff", b"=", b'"'),
-        *(b"(", b"<", b">", b"@", b",", b"Subject", b"From ", b"From: ", b"To: a@b, c <d@e>", b"Date: Mon, 1 Jan 2026"),
-        *(b"Content-Type: multipart/mixed; boundary=b\r\n", b"Content-Type: message/rfc822\r\n\r\n"),
-        *(b"Content-Type: text/plain; charset=x; name*0*=utf-8''%e4;name*1=b\r\n", b"Content-Type: multipart/digest; "),
-        *(b"Content-Transfer-Encoding: base64\r\n", b"Content-Transfer-Encoding: quoted-printable\r\n"),
-        *(b"=?utf-8?q?=C3=A4?=", b"=?x?b?!?=", b"=?utf-8?b?w6Q?=", b"boundary=b", b"charset=utf-16"),
-        *(b"\r\n\r\n", b"QUJD"),
-    ]
-)  # fmt: skip
+SCRAP_LIST = [
+    *(b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b";", b"--", b"--b", b"--b--", b"\r\n--b\r\n", b"\0"),
+    *(b"\xff", b"=", b'"'),
+    *(b"(", b"<", b">", b"@", b",", b"Subject", b"From ", b"From: ", b"To: a@b, c <d@e>", b"Date: Mon, 1 Jan 2026"),
+    *(b"Content-Type: multipart/mixed; boundary=b\r\n", b"Content-Type: message/rfc822\r\n\r\n"),
+    *(b"Content-Type: text/plain; charset=x; name*0*=utf-8''%e4;name*1=b\r\n", b"Content-Type: multipart/digest; "),
+    *(b"Content-Transfer-Encoding: base64\r\n", b"Content-Transfer-Encoding: quoted-printable\r\n"),
+    *(b"=?utf-8?q?=C3=A4?=", b"=?x?b?!?=", b"=?utf-8?b?w6Q?=", b"boundary=b", b"charset=utf-16"),
+    *(b"\r\n\r\n", b"QUJD"),
+]  # fmt: skip
+SCRAPS = st.sampled_from(SCRAP_LIST)
 MAIL = st.lists(st.one_of(SCRAPS, st.binary(max_size=6)), max_size=40).map(b"".join)
 
 
