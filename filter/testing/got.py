@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from ..arrival import Arrival
@@ -77,14 +77,14 @@ class Got:
             assert bytes(outcome.message) == bytes(self.arrival.message), f"{address} got a changed message"
         return self
 
-    # What the office tells
+    # What the post tells
 
     def refuse(self, recipient: Recipient, reply: Reply) -> None:
         """A recipient was refused at RCPT."""
         fate = Fate.REJECTED if reply.is_permanent else Fate.DEFERRED
         self._outcomes[recipient.address] = Outcome(recipient, self.arrival.message, fate, reply)
 
-    def decide(self, decision: Decision, replies: Sequence[Reply]) -> None:
+    def decide(self, decision: Decision) -> None:
         """The handlers decided."""
         for outcome in decision.outcomes.values():
             assert outcome.recipient is not None

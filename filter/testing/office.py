@@ -1,7 +1,7 @@
-"""The post office of a test: the whole pipeline, a clock that stands still, and letter boxes instead of Postfix.
+"""The post office of a test: people, messages, time, and a look at what is stored.
 
-Every call runs RCPT, the handlers, and the outbox at once. Letters to people lie in their boxes; letters
-to our own addresses come back in, as they would through Postfix.
+Its inside is the same whichever way the mail goes; the post decides the way: handed over in the test's own
+process, or through a real Postfix.
 """
 
 from __future__ import annotations
@@ -9,50 +9,34 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
 
 from ..address import identity
-from ..arrival import Arrival
-from ..clock import FixedClock
 from ..config import Settings, duration
 from ..effects import Held, Key
-from ..envelope import Client, Envelope, Recipient
-from ..handler import START, Handler, fill_template
-from ..loading import load_router
+from ..envelope import Client, Envelope
+from ..handler import Handler, fill_template
 from ..message import Message
-from ..pipeline import Pipeline
-from ..store import Session, Store, StoreError, Work
-from ..submission import Submission
-from ..timers import Timers
-from ..verdict import OK, Reply
+from ..store import Session
 from .got import Got
+from .inside import Inside
+from .memory import MemoryPost
 from .person import Person, Received
-
-MONDAY: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-LISTENER: Final = "test"
-PEER: Final = "mail.test"
-LOCAL: Final = Client(source="LOCAL")
-MOST_ROUNDS: Final = 100
+from .post import MOST_ROUNDS, MakesPost
 
 
 class Office:
-    """What the fixture `penstock` gives: people, messages, time, and a look at what is stored."""
+    """What the fixture `penstock` gives. Every call returns when all that comes of it has been done."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        """`folder` is where `eml` looks for files."""
+    def __init__(self, settings: Settings, folder: Path, post: MakesPost = MemoryPost) -> None:
+        """`folder` is where `eml` looks for files; `post` makes the way for the mail."""
         self.settings = settings
         self.folder = folder
-        self.clock = FixedClock(MONDAY)
-        self._router = load_router(settings)
-        self._store = _BreakableStore(settings.store.url)
-        self._store.create(*(h.metadata for h in self._router.handlers if h.metadata is not None))
-        self._pipeline = Pipeline(self._router, self._store, settings, clock=self.clock)
-        self._timers = Timers(self._router, self._store, settings, self._pipeline.tokens, self.clock)
-        self._boxes: dict[str, list[Received]] = {}
-        self._all: list[Got] = []
-        self._queue_ids = 0
+        self._inside = Inside(settings)
+        self.clock = self._inside.clock
+        self._store = self._inside.store
+        self._post = post(self._inside)
 
     # People and messages
 
@@ -83,14 +67,11 @@ class Office:
 
     def deliver(self, message: Message, envelope: Envelope) -> Got:
         """Deliver a message as Postfix would, under a queue id of its own."""
-        if envelope.client.ident is None:
-            self._queue_ids += 1
-            envelope = replace(envelope, client=replace(envelope.client, ident=f"TEST{self._queue_ids:06d}"))
-        return self._arrive(Arrival(envelope, message, LISTENER, PEER, replies_each=True))
+        return self._post.deliver(message, envelope)
 
     def redeliver(self, got: Got) -> Got:
-        """Deliver the very same message again, as Postfix does when our answer was lost."""
-        return self._arrive(got.arrival)
+        """Deliver the very same message again, as Postfix does when our answer was a 4xx, or was lost."""
+        return self._post.redeliver(got)
 
     def crash_before_commit(self) -> None:
         """The next message's transaction fails just before it would be committed."""
@@ -106,11 +87,11 @@ class Office:
             if not due:
                 break
             self.clock.advance(max(timedelta(0), min(due) - self.clock.now()))
-            self._timers.run_due()
+            self._inside.timers.run_due()
         else:
             raise AssertionError(f"timers still fall due after {MOST_ROUNDS} rounds")
         self.clock.advance(target - self.clock.now())
-        self._post()
+        self._post.send_letters()
 
     # What is stored
 
@@ -128,7 +109,7 @@ class Office:
     @property
     def handlers(self) -> list[str]:
         """The names of the handlers, in configured order."""
-        return [handler.name for handler in self._router.handlers]
+        return [handler.name for handler in self._inside.router.handlers]
 
     @property
     def db(self) -> Session:
@@ -148,99 +129,34 @@ class Office:
 
     def no_more_letters(self) -> None:
         """Assert that nobody has an unread letter."""
-        unread = [f"{letter}" for box in self._boxes.values() for letter in box]
+        unread = [str(letter) for letter in self._inside.unread]
         assert not unread, f"unread letters: {'; '.join(unread)}"
 
-    # The inside
+    # For people, and for the end of the test
 
     def box(self, address: str) -> list[Received]:
         """The unread letters of an address."""
-        return self._boxes.setdefault(identity(address), [])
+        return self._inside.box(address)
 
     def check_refusals(self) -> None:
         """Assert that every refusal was asserted."""
-        unexpected = [str(got) for got in self._all if got.refused_unasserted]
+        unexpected = [str(got) for got in self._inside.got if got.refused_unasserted]
         assert not unexpected, f"refused, and no test asked for it: {'; '.join(unexpected)}"
 
     def close(self) -> None:
         """Give back threads and connections."""
-        self._pipeline.close()
-        self._store.close()
-
-    def _arrive(self, arrival: Arrival) -> Got:
-        got = Got(arrival)
-        allowed: list[Recipient] = []
-        for recipient in arrival.envelope.recipients:
-            refused = self._pipeline.at_rcpt(arrival.envelope, recipient) or self._pipeline.recipient(
-                arrival.envelope, recipient
-            )
-            if refused is None:
-                allowed.append(recipient)
-            else:
-                got.refuse(recipient, refused)
-        if allowed:
-            self._decide(replace(arrival, envelope=arrival.envelope.to(*allowed)), got)
-        self._all.append(got)
-        self._post()
-        return got
-
-    def _decide(self, arrival: Arrival, got: Got) -> None:
-        decision = self._pipeline.decide(arrival)
-        replies = self._pipeline.settle(decision, [[OK] * len(group.envelope.recipients) for group in decision.groups])
-        got.decide(decision, replies)
-        for outcome in decision.outcomes.values():
-            if outcome.failure is not None and outcome.failure.counts:
-                got.asserted = True
-                raise outcome.failure.exception
-
-    def _post(self) -> None:
-        for _ in range(MOST_ROUNDS):
-            letters = self._store.claim("test", self.clock.now())
-            if not letters:
-                return
-            for letter in letters:
-                submission = letter.submission(self._store.letter(letter))
-                replies = self._hand_out(submission)
-                self._store.settle_letter(letter, replies, self.clock.now(), None)
-        raise AssertionError(f"letters still beget letters after {MOST_ROUNDS} rounds")
-
-    def _hand_out(self, submission: Submission) -> list[Reply]:
-        replies = []
-        for recipient in submission.envelope.recipients:
-            if self._router.taker(recipient.address) or self._router.owns(recipient.address):
-                self.deliver(submission.message, replace(submission.envelope.to(recipient), client=LOCAL))
-            else:
-                self.box(recipient.address).append(Received(submission, recipient.address))
-            replies.append(OK)
-        return replies
+        try:
+            self._post.close()
+        finally:
+            self._inside.close()
 
     def _handler(self, name: str) -> Handler:
-        for handler in self._router.handlers:
+        for handler in self._inside.router.handlers:
             if handler.name == name:
                 return handler
-        raise ValueError(f"no handler {name!r} here; there are {', '.join(h.name for h in self._router.handlers)}")
-
-
-class _BreakableStore(Store):
-    """The store, with a commit that fails once when asked to."""
-
-    breaks = False
-
-    def work(self, now: datetime) -> Work:
-        work = super().work(now)
-        if self.breaks:
-            self.breaks = False
-            work.commit = _crash  # type: ignore[method-assign, assignment]
-        return work
-
-
-def _crash(*args: Any) -> None:
-    raise StoreError("the test crashes before the commit")
+        raise ValueError(f"no handler {name!r} here; there are {', '.join(self.handlers)}")
 
 
 def _envelope_of(message: Message) -> Envelope:
     author = next(iter(message.addresses("From")), None)
     return Envelope(author.addr if author else "", client=Client(source="LOCAL"))
-
-
-__all__ = ["START", "Office"]
