@@ -102,7 +102,8 @@ def test_a_message_and_its_envelope_are_kept(start: Start, folder: Path) -> None
     name = "0001-lunch-on-friday.eml"
     assert names(folder) == [name, f"{name}.json"]
     assert (folder / name).read_bytes() == LETTER + b"\r\n"
-    assert out.splitlines()[-1] == f"{name}  <ann@example.org> to <bob@example.org>, <eve@example.org>, {len(LETTER) + 2} octets"
+    line = out.splitlines()[-1]
+    assert line == f"{name}  <ann@example.org> to <bob@example.org>, <eve@example.org>, {len(LETTER) + 2} octets"
     assert Envelope.from_dict(json.loads((folder / f"{name}.json").read_text("utf-8"))) == Envelope(
         "ann@example.org",
         (Recipient("bob@example.org", "SUCCESS", "rfc822;Bob@example.org"), Recipient("eve@example.org")),
