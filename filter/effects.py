@@ -73,6 +73,7 @@ class Effects:
     letters: list[Letter] = field(default_factory=list)
     pending: list[Pending] = field(default_factory=list)
     used: list[str] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
 
     def absorb(self, later: Effects) -> None:
         """Add what a later run wants."""
@@ -80,6 +81,7 @@ class Effects:
         self.letters += later.letters
         self.pending += later.pending
         self.used += later.used
+        self.held += later.held
 
     def __bool__(self) -> bool:
-        return bool(self.moves or self.letters or self.pending or self.used)
+        return bool(self.moves or self.letters or self.pending or self.used or self.held)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .address import identity
 from .config import duration
-from .effects import Conversation, Key, Pending
+from .effects import Conversation, Held, Key, Pending
 from .envelope import Client, Envelope
 from .guard import automatic_headers, generated_headers, hops
 from .handler import Handler, arguments
@@ -200,6 +200,15 @@ class Mail(Desk):
         letter = redirected(self.message, to=recipients, sender=path, verp=verp, now=self.now, author=self._author())
         letter.smtputf8 = self.envelope.smtputf8
         return self._post(letter)
+
+    def keep(self, reason: str) -> None:
+        """Hold a copy of the message as it came, for a person to look at, while the mail itself goes its way."""
+        around = self._run.around
+        kept = Held(
+            envelope=self.envelope, message=Message(self.message.raw), handler=self._run.handler.name, reason=reason,
+            expires=self.now + around.held_life,
+        )  # fmt: skip
+        around.work.effects.held.append(kept)
 
     def confirm(
         self, purpose: str, *facts: str, via: State | str, expires: str | timedelta = "3d", template: str = "confirm"

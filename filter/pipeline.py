@@ -125,7 +125,8 @@ class Pipeline:
         finally:
             work.close()
         decision.group()
-        return Explanation(decision, effects, self._refusals.held(arrival, decision.outcomes.values()))
+        held = self._refusals.held(arrival, decision.outcomes.values())
+        return Explanation(decision, effects, [*held, *effects.held])
 
     def close(self) -> None:
         """Watch no more."""
@@ -174,7 +175,7 @@ class Pipeline:
         """Run what is to be run. The decision is only read: an abandoned run must not change it any more."""
         around = Surroundings(
             work, self.store.ledger, self.tokens, self.clock.now(), self.settings.service.hostname,
-            self.settings.domains.owned, dry,
+            self.settings.filter.held_expiry, self.settings.domains.owned, dry,
         )  # fmt: skip
         runs = Runs(self.router, decision.arrival, work, around, self.settings.domains.max_hops)
         whole = decision.whole or runs.whole()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from .effects import Conversation, Effects, Key, Pending
@@ -35,6 +35,7 @@ class Surroundings:
     tokens: Tokens
     now: datetime
     hostname: str
+    held_life: timedelta
     own_domains: tuple[str, ...] = ()
     preview: bool = False
 

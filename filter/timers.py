@@ -84,8 +84,9 @@ class Timers:
     def _call(self, handler: Handler, found: Conversation, work: Work) -> None:
         now = self._clock.now()
         around = Surroundings(
-            work, self._store.ledger, self._tokens, now, self._settings.service.hostname, self._settings.domains.owned
-        )
+            work, self._store.ledger, self._tokens, now, self._settings.service.hostname,
+            self._settings.filter.held_expiry, self._settings.domains.owned,
+        )  # fmt: skip
         timer = Timer(Run(around, handler, dict(found.blanks), found.key, found.state), found)
         function = handler.timeouts[found.state].function
         try:

@@ -76,13 +76,13 @@ class Service:
         log.info("stopped%s", "" if drained else "; some sessions were broken off")
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. To be called in the main thread."""
+        """Serve until SIGTERM, SIGINT, or SIGHUP (the terminal is gone). To be called in the main thread."""
         over = threading.Event()
 
         def end(number: int, frame: FrameType | None) -> None:
             over.set()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, end)
         self.start()
         over.wait()

@@ -197,6 +197,8 @@ class Work:
                 _ask(connection, asked)
         for letter in self.kept.letters:
             outbox.add(connection, letter, self._now)
+        for mail in self.kept.held:
+            held.add(connection, mail, self._now)
 
 
 def load_conversation(connection: Connection, key: Key) -> Conversation:

@@ -25,6 +25,9 @@ def apply(mail: Mail, options: Options, finding: Finding) -> None:
         case "link" if options.link is not None:
             url = publish(options.link, mail.ledger, finding.name, finding.part.content, dry=mail.is_preview)
             _notice(mail, finding, "attachments/linked", url=url)
+        case "keep":
+            mail.keep(f"{finding.rule.name}: {finding.name}")
+            _notice(mail, finding, "attachments/kept")
         case _:
             _notice(mail, finding, "attachments/replaced")
 

@@ -11,7 +11,7 @@ from penstock import Reject, Size, means
 
 from .content import EXECUTABLES
 
-Action = Literal["drop", "replace", "link", "rename", "hold", "reject", "pass"]
+Action = Literal["drop", "replace", "link", "rename", "keep", "hold", "reject", "pass"]
 
 
 @dataclass(frozen=True)

@@ -544,3 +544,17 @@ def test_the_example_of_the_page_is_read():
     example = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)[-1]
     table = tomllib.loads(example)["handlers"]["attachments"]
     options(Options, table, Path("penstock.toml"), "attachments")
+
+
+@site(rule("keep", names=["*.doc"], text="Documents are looked at first"))
+def test_a_part_is_kept_for_review_while_the_message_goes_on(penstock):
+    bob = penstock.person("bob@example.org")
+    got = bob.writes(TO, "See the plan", attach={"plan.doc": b"the plan"}).passed()
+    notice = got.message.parts[1]
+    assert "plan.doc (8 octets) was taken out of this message and is kept" in " ".join(notice.text.split())
+    assert got.message.body("plain").text.strip() == "See the plan"
+    [held] = penstock.held
+    assert bytes(held.message) == bytes(got.arrival.message)
+    assert held.reason == "test keep: plan.doc"
+    penstock.redeliver(got).passed()
+    assert len(penstock.held) == 1
