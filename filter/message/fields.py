@@ -95,6 +95,16 @@ class Fields:
         self._editing(name)
         self._add_raw(raw, first=first)
 
+    def insert(self, position: int, name: str, value: HeaderValue) -> None:
+        """Add another field before the one at that position among `fields`, as `list.insert` counts."""
+        raw = write_field(name, value, self._eol)
+        self._editing(name)
+        later = [field._key for field in self.fields[position:]]
+        if later:
+            self._overlaid().add_before(Added(raw), later[0])
+        else:
+            self._add_raw(raw)
+
     def addresses(self, name: str) -> list[Address]:
         """The addresses in all fields of that name."""
         return [address for field in self._find(name) for address in parse_list(field._unfolded)]
@@ -135,11 +145,10 @@ class Fields:
         return self._overlay
 
     def _add_raw(self, raw: bytes, first: bool = False) -> None:
-        overlay = self._overlaid()
         if first:
-            overlay.before.insert(0, Added(raw))
+            self._overlaid().add(Added(raw), 0, 0)
         else:
-            overlay.after.append(Added(raw))
+            self._overlaid().add(Added(raw), len(self._index.matches))
 
     def _header_pieces(self, *, main: bool = False, closing: bool = False) -> Iterator[Piece]:
         """The header block in pieces; `main` for the message's own, `closing` wants an empty line at the end."""

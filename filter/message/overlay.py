@@ -7,6 +7,7 @@ refers to the part that it belongs to: a message is freed as soon as nobody hold
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 from .edits import Edit, Keep, Piece, Put
 from .header import HeaderIndex
@@ -26,34 +27,34 @@ class Added:
 
 
 class Overlay:
-    """Changes over the fields of a header: new octets or None (removed) by number, and what comes before and after."""
+    """Changes over the fields of a header: new octets or None (removed) by number, and what was added before which.
 
-    __slots__ = ("after", "before", "changes")
+    `added[n]` stands before field number n of the source; where the source has n fields, behind the last.
+    """
+
+    __slots__ = ("added", "changes")
 
     def __init__(self) -> None:
         self.changes: dict[int, bytes | None] = {}
-        self.before: list[Added] = []
-        self.after: list[Added] = []
+        self.added: dict[int, list[Added]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.changes or self.before or self.after)
+        return bool(self.changes or self.added)
 
     @classmethod
     def replayed(cls, index: HeaderIndex, edits: Iterable[Edit]) -> Overlay | None:
         """The overlay that gives these edits again; None where one is not about one field, or not of the header."""
+        starts = {match.start(): number for number, match in enumerate(index.matches)} | {
+            index.last: len(index.matches)
+        }
         overlay = cls()
         for edit in edits:
-            if edit.body or edit.name is None:
+            if edit.body or edit.name is None or (number := starts.get(edit.start)) is None:
                 return None
-            if edit.occurrence is not None:
-                numbers = index.places.get(edit.name.lower(), [])[edit.occurrence - 1 : edit.occurrence]
-                if not numbers or index.matches[numbers[0]].span() != (edit.start, edit.end):
-                    return None
-                overlay.changes[numbers[0]] = edit.data or None
-            elif edit.start == edit.end == index.first and not overlay.changes and index.matches:
-                overlay.before.append(Added(edit.data))
-            elif edit.start == edit.end == index.last:
-                overlay.after.append(Added(edit.data))
+            if edit.start == edit.end and edit.occurrence is None:
+                overlay.add(Added(edit.data), number)
+            elif number < len(index.matches) and index.matches[number].end() == edit.end:
+                overlay.changes[number] = edit.data or None
             else:
                 return None
         return overlay
@@ -62,23 +63,40 @@ class Overlay:
         """The same changes, to go on from."""
         twin = Overlay()
         twin.changes = dict(self.changes)
-        twin.before = [Added(added.raw) for added in self.before]
-        twin.after = [Added(added.raw) for added in self.after]
+        twin.added = {number: [Added(added.raw) for added in fields] for number, fields in self.added.items()}
         return twin
+
+    def add(self, added: Added, number: int, place: int | None = None) -> None:
+        """Put a field before the source's field of that number: behind others there, or at that place among them."""
+        there = self.added.setdefault(number, [])
+        there.insert(len(there) if place is None else place, added)
+
+    def add_before(self, added: Added, key: int | Added) -> None:
+        """Put a field right before another that is in the header."""
+        if isinstance(key, int):
+            self.add(added, key)
+            return
+        for number, fields in self.added.items():
+            if any(key is other for other in fields):
+                self.add(added, number, next(place for place, other in enumerate(fields) if key is other))
+                return
 
     def holds(self, key: int | Added) -> bool:
         """Whether that field is still in the header."""
         if isinstance(key, int):
             return self.changes.get(key, b"") is not None
-        return any(key is added for added in (*self.before, *self.after))
+        return any(key is added for fields in self.added.values() for added in fields)
 
     def remove(self, key: int | Added) -> None:
         """Take a field out; one that is out already stays so."""
         if isinstance(key, int):
             self.changes[key] = None
             return
-        for fields in (self.before, self.after):
-            fields[:] = [added for added in fields if added is not key]
+        self.added = {
+            number: left
+            for number, fields in self.added.items()
+            if (left := [added for added in fields if added is not key])
+        }
 
     def replace(self, key: int | Added, raw: bytes) -> None:
         """Give a field other octets."""
@@ -89,32 +107,35 @@ class Overlay:
 
     def order(self, index: HeaderIndex) -> Iterator[int | Added]:
         """All fields of the header as it stands."""
-        yield from self.before
-        yield from (number for number in range(len(index.matches)) if self.holds(number))
-        yield from self.after
+        for number in range(len(index.matches)):
+            yield from self.added.get(number, ())
+            if self.holds(number):
+                yield number
+        yield from self.added.get(len(index.matches), ())
 
     def named(self, index: HeaderIndex, name: str) -> Iterator[int | Added]:
         """The fields of that lower-case name as the header stands."""
-        yield from (added for added in self.before if added.name.lower() == name)
-        yield from (number for number in index.places.get(name, ()) if self.holds(number))
-        yield from (added for added in self.after if added.name.lower() == name)
+        there = [(number, 1, number) for number in index.places.get(name, ()) if self.holds(number)]
+        new = [(number, 0, added) for number, fields in self.added.items() for added in fields]
+        found = [*there, *((number, 0, added) for number, _, added in new if added.name.lower() == name)]
+        yield from (key for *_, key in sorted(found, key=itemgetter(0, 1)))
 
     def pieces(self, index: HeaderIndex, eol: bytes, *, main: bool) -> Iterator[Piece]:
         """The header in pieces, closed by an empty line; `main` for the message's own, whose fields are named."""
         if any(True for _ in self.order(index)):
             yield Keep(index.start, index.first)   # without a field behind them these lines would be text
-        yield from (_put(added, main) for added in self.before)
-        at = index.first
-        for number, raw in sorted(self.changes.items()):
+        at, behind = index.first, len(index.matches)
+        for number in sorted({*self.changes, *self.added} - {behind}):
             match = index.matches[number]
             yield Keep(at, at := match.start())
-            name, occurrence = (index.name(number), index.occurrence(number)) if main else (None, None)
-            yield Put(raw or b"", at, at := match.end(), name, occurrence, main)
+            yield from (_put(added, main) for added in self.added.get(number, ()))
+            if number in self.changes:
+                name, occurrence = (index.name(number), index.occurrence(number)) if main else (None, None)
+                yield Put(self.changes[number] or b"", at, at := match.end(), name, occurrence, main)
         yield Keep(at, index.last)
-        last = len(index.matches) - 1
-        if last >= 0 and not index.matches[last][3] and last not in self.changes:
+        if behind and not index.matches[-1][3] and behind - 1 not in self.changes:
             yield Put(eol, head=main)              # the source ends within its last field
-        yield from (_put(added, main) for added in self.after)
+        yield from (_put(added, main) for added in self.added.get(behind, ()))
         yield Keep(index.last, index.end) if index.closed else Put(eol, head=main)
 
 

@@ -47,6 +47,44 @@ class TestFields:
         del message["Received"]
         assert list(message) == ["X-New", "Subject"]
 
+    @pytest.mark.parametrize(
+        ("position", "names"),
+        [(0, "XABC"), (1, "AXBC"), (2, "ABXC"), (3, "ABCX"), (9, "ABCX"), (-1, "ABXC"), (-9, "XABC")],
+    )
+    def test_insert_at_a_position_as_in_a_list(self, position: int, names: str) -> None:
+        message = Message(b"A: 1\r\nB: 2\r\n 2\r\nC: 3\r\n\r\nbody")
+        message.insert(position, "X", "new")
+        assert "".join(message) == names
+        assert [field.name for field in Message(bytes(message)).fields] == list(names)
+        (edit,) = message.edits
+        assert (edit.start, edit.data, edit.name, edit.occurrence) == (edit.end, b"X: new\r\n", "X", None)
+        assert bytes(Message.with_edits(message.raw, message.edits)) == bytes(message)
+
+    def test_inserted_fields_stand_in_the_order_of_the_header(self) -> None:
+        message = Message(b"A: 1\nB: 2\nC: 3\n\nbody")
+        del message["B"]
+        message.insert(1, "X", "1")
+        message.insert(1, "X", "0")
+        message.add("X", "last")
+        message.add("X", "first", first=True)
+        message.insert(3, "X", "2")
+        assert [f"{field.name}{field.value}" for field in message.fields] == [
+            *("Xfirst", "A1", "X0", "X2", "X1", "C3", "Xlast")
+        ]
+        assert message.get_all("X") == ["first", "0", "2", "1", "last"]
+        assert bytes(message) == b"X: first\nA: 1\nX: 0\nX: 2\nX: 1\nC: 3\nX: last\n\nbody"
+        again = Message.with_edits(message.raw, message.edits)
+        assert again.edits == message.edits
+        assert [field.raw for field in again.fields] == [field.raw for field in message.fields]
+        message.fields[3].remove()
+        assert message.copy().get_all("X") == ["first", "0", "1", "last"]
+
+    def test_insert_into_an_empty_header(self) -> None:
+        message = Message(b"\nbody")
+        message.insert(5, "A", "1")
+        message.insert(0, "B", "2")
+        assert bytes(message) == b"B: 2\nA: 1\n\nbody"
+
     def test_a_field_keeps_its_identity_after_others_are_gone(self) -> None:
         message = Message(HEAD)
         first, _, last = message.fields
