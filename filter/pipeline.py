@@ -99,8 +99,7 @@ class Pipeline:
         decision = undecided(arrival)
         try:
             self._recall(decision)
-            if decision.todo:
-                self._decide(decision, give_up)
+            self._decide(decision, give_up)
         except Exception as error:
             if not is_store_failure(error):
                 raise
@@ -155,11 +154,14 @@ class Pipeline:
                 log.info("decided anew: %s", clash)
                 time.sleep(random.uniform(0, 0.02) * 2**attempt)
                 decision.forget()
+                self._recall(decision)  # the other may have had the same message
             finally:
                 work.close()
         decision.defer(STORE_BUSY)
 
     def _try(self, decision: Decision, work: Work, give_up: Callable[[Reply], None]) -> None:
+        if not decision.todo:
+            return
         if self.router.concerns(o.recipient.address for o in decision.todo.values() if o.recipient):
             limit = self.settings.service.handler_time_limit.total_seconds()
 

@@ -50,12 +50,8 @@ class Timers:
 
         Raises what a store that is out of reach raises.
         """
-        count = 0
-        for conversation in self._store.due_conversations(self._clock.now()):
-            handler = self._handlers.get(conversation.key.handler)
-            if handler is not None and conversation.state in handler.timeouts:
-                count += self._run(handler, conversation)
-        return count
+        due = self._store.due_conversations(self._clock.now(), self._handlers)
+        return sum(self._run(self._handlers[conversation.key.handler], conversation) for conversation in due)
 
     def _run(self, handler: Handler, due: Conversation) -> bool:
         work = self._store.work(self._clock.now())
@@ -87,8 +83,15 @@ class Timers:
             work, self._store.ledger, self._tokens, now, self._settings.service.hostname,
             self._settings.filter.held_expiry, self._settings.domains.owned,
         )  # fmt: skip
+        limit = handler.timeouts.get(found.state)
+        if limit is None:
+            log.warning(
+                "handler=%s: the state %s has no @timeout any more; its deadline is dropped", handler.name, found.state
+            )
+            work.effects.moves[found.key] = replace(found, deadline=None)
+            return
         timer = Timer(Run(around, handler, dict(found.blanks), found.key, found.state), found)
-        function = handler.timeouts[found.state].function
+        function = limit.function
         try:
             returned = function(timer, **arguments(function, {}, handler.options))
         except Verdict as verdict:

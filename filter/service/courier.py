@@ -71,7 +71,12 @@ class Courier:
         """Send the letters that are due; returns how many there were."""
         letters = self._store.claim(self._owner, self._clock.now())
         for letter in letters:
-            self._send(letter)
+            try:
+                self._send(letter)
+            except Exception as error:
+                if is_store_failure(error):
+                    raise
+                log.exception("letter=%s failed; it is tried again when its lease is out", letter.number)
         return len(letters)
 
     def _send(self, letter: Waiting) -> None:

@@ -144,11 +144,12 @@ class Store:
         with self._reading() as connection:
             return [work.conversation_of(row) for row in connection.execute(select(conversations)).mappings()]
 
-    def due_conversations(self, now: datetime, most: int = 100) -> list[Conversation]:
-        """Conversations whose deadline has come, the latest last."""
-        wanted = select(conversations).where(conversations.c.deadline <= when(now))
+    def due_conversations(self, now: datetime, handlers: Iterable[str], most: int = 100) -> list[Conversation]:
+        """Conversations of these handlers whose deadline has come, the latest last."""
+        c = conversations.c
+        wanted = select(conversations).where(c.deadline <= when(now), c.handler.in_(list(handlers)))
         with self._reading() as connection:
-            rows = connection.execute(wanted.order_by(conversations.c.deadline).limit(most)).mappings()
+            rows = connection.execute(wanted.order_by(c.deadline).limit(most)).mappings()
             return [work.conversation_of(row) for row in rows]
 
     def held(self) -> list[held.HeldMail]:

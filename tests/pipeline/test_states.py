@@ -253,6 +253,28 @@ def late(timer):
     post.no_more_letters()
 
 
+def test_a_deadline_of_a_state_that_has_none_any_more_is_dropped(office, caplog):
+    post = office("""
+@route("x@{host}")
+def START(mail):
+    return WAITING
+
+@timeout("1d", "late")
+def WAITING(mail):
+    pass
+
+def late(timer):
+    timer.send(timer.sender, f"{__name__}/note")
+""")
+    post.person("ann@example.org").writes("x@lists.test")
+    [handler] = post._inside.router.handlers
+    handler.timeouts.clear()
+    post.advance("2d")
+    assert post.timers == []
+    assert "no @timeout any more" in caplog.text
+    post.no_more_letters()
+
+
 def test_verdicts_may_be_returned_or_raised_and_may_move(office):
     post = office("""
 @route("{what}@{host}")

@@ -98,6 +98,6 @@ def test_the_same_message_at_two_doors_at_once_has_its_effects_once(door, plain)
     for _ in range(5):
         with ThreadPoolExecutor(2) as threads:
             replies = list(threads.map(bring, ports))
-        assert all(reply[0].startswith(("250", "451")) for reply in replies)
+        assert [reply[0][:3] for reply in replies] == ["250", "250"]
     assert ports[0].brings("x@lists.test")[0].startswith("250")
     assert ports[0].letters == [("ann@example.org", "1")]
