@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import BinaryIO
 
@@ -23,7 +24,15 @@ from .stores import missing_file, opened
 from .width import width
 
 
-@click.command()
+def _ip(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """An IP address as it was given: one that is mistyped would be in no network, and explain another message."""
+    try:
+        return value if value is None else str(ipaddress.ip_address(value))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not an IP address.") from None
+
+
+@click.command(short_help="Show what would happen to a message.")
 @config_option
 @click.argument("file", type=click.File("rb"), metavar="FILE.eml")
 @click.option("--from", "sender", metavar="ADDRESS", help="The reverse-path, <> for null; else the header's From.")
@@ -35,7 +44,9 @@ from .width import width
     show_default=True,
     help="Where the message came from. A local sender counts as verified, and is told of a refusal.",
 )
-@click.option("--client-address", metavar="IP", help="The address of the client that brought it to Postfix.")
+@click.option(
+    "--client-address", metavar="IP", callback=_ip, help="The address of the client that brought it to Postfix."
+)
 @click.option("--client-name", metavar="NAME", help="Its host name, as Postfix found it.")
 @click.option("--helo", metavar="NAME", help="What it called itself.")
 @click.option("--state", metavar="STATE", help="Suppose that every conversation is in this state.")
@@ -65,7 +76,7 @@ def explain(
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
     else:
-        _show(report, given, found)
+        _show(report, given, found, state)
 
 
 def _explained(found: Settings, router: Router, arrival: Arrival, state: str | None) -> Report:
@@ -84,10 +95,10 @@ def _known(router: Router, state: str | None) -> None:
         raise click.UsageError(f"No handler has a state {state}; known are {', '.join(sorted(states))}.")
 
 
-def _show(report: Report, given: Given, found: Settings) -> None:
+def _show(report: Report, given: Given, found: Settings, state: str | None) -> None:
     for line in page(report, width()):
         click.echo(line)
     for remark in given.remarks:
         click.echo(click.style(remark, dim=True))
-    if missing_file(found.store.url):
+    if state is None and missing_file(found.store.url):
         click.echo(click.style("There is no store yet: all conversations are supposed to be in START.", dim=True))

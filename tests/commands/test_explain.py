@@ -87,6 +87,18 @@ def test_a_state_may_be_supposed(penstock_in: Any) -> None:
     assert report["recipients"][0]["steps"][0]["function"] == "POSTING"
 
 
+def test_a_supposed_state_is_not_contradicted(penstock_in: Any) -> None:
+    arguments = ("explain", str(penstock_in.mail), "--to", "tea@lists.test")
+    assert "There is no store yet" in penstock_in(*arguments).stdout
+    assert "There is no store yet" not in penstock_in(*arguments, "--state", "POSTING").stdout
+
+
+def test_a_client_needs_a_proper_address(penstock_in: Any) -> None:
+    result = penstock_in("explain", str(penstock_in.mail), "--client-address", "192.0.2")
+    assert result.exit_code == 2
+    assert "'192.0.2' is not an IP address." in result.stderr
+
+
 def test_an_unknown_state_is_a_wrong_call(penstock_in: Any) -> None:
     result = penstock_in("explain", str(penstock_in.mail), "--state", "SLEEPING")
     assert result.exit_code == 2
