@@ -11,7 +11,7 @@ import click
 
 from ..handler import Handler, Route
 from ..loading import load_router
-from ..pattern import Blank, Pattern
+from ..pattern import EVERY, Blank, Pattern
 from ..quantities import spell_duration
 from ..routing import Router
 from .given import bare
@@ -39,7 +39,7 @@ class Line:
     sees: bool | None = None
 
 
-@click.command()
+@click.command(short_help="Show who sees mail for which addresses.")
 @config_option
 @click.option("--address", metavar="ADDRESS", help="Mark what sees mail for this address.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -57,7 +57,7 @@ def routes(address: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(line) for line in lines], indent=2))
         return
-    for text in _table(lines):
+    for text in _table(lines) if lines else ["No handler is loaded: [filter] handlers names none."]:
         click.echo(text)
     if asked is not None:
         click.echo(f"\n{_answer(router, asked)}")
@@ -95,6 +95,8 @@ def _taken_by(router: Router, handler: Handler, address: str | None) -> Pattern 
 
 def _spelled(pattern: Pattern) -> str:
     """A pattern with the shapes that its blanks have."""
+    if pattern.text == EVERY:
+        return EVERY
     return "".join(part if isinstance(part, str) else _blank(part) for part in pattern.parts)
 
 

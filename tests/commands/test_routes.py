@@ -71,4 +71,12 @@ def test_an_address_that_nobody_takes(penstock_in: Any) -> None:
 def test_no_handlers_at_all(penstock_in: Any) -> None:
     penstock_in.configure()
     assert penstock_in.json("routes") == []
-    assert penstock_in("routes").exit_code == 0
+    result = penstock_in("routes")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("No handler is loaded")
+
+
+def test_the_pattern_for_all(penstock_in: Any) -> None:
+    penstock_in.configure("penstock.handlers.policy")
+    (line,) = penstock_in.json("routes")
+    assert (line["kind"], line["pattern"]) == ("stateless", "*")
