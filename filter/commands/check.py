@@ -22,7 +22,7 @@ from .width import width
 _SIGNS: Final = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
-@click.command()
+@click.command(short_help="Find what is wrong, without starting anything.")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -42,7 +42,8 @@ def check(context: click.Context, as_json: bool) -> None:
         for finding in found:
             click.echo(_spelled(finding))
     if errors:
-        click.echo(f"Error: {errors} of these keep the service from working", err=True)
+        keep = "keeps" if errors == 1 else "keep"
+        click.echo(f"Error: {errors} of these {keep} the service from working", err=True)
         context.exit(1)
 
 

@@ -58,8 +58,8 @@ def in_handlers(settings: Settings, router: Router) -> Iterator[Finding]:
         others = "held" if settings.filter.reject_unverified == "hold" else "discarded"
         yield Finding(
             "warning", "handlers",
-            f"{', '.join(refusing)} may refuse mail, but only behind the queue: after the queue a refusal reaches "
-            f"only verified senders; other refused mail is {others}",
+            f"{', '.join(refusing)} may refuse mail: behind the queue only verified senders are told of it, "
+            f"other refused mail is {others}",
             "name in [filter] authserv_ids whose Authentication-Results tell a verified sender"
             if not settings.filter.authserv_ids else "",
         )  # fmt: skip

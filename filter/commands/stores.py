@@ -23,12 +23,13 @@ from ..store.lock import FairLock
 
 
 def missing_file(url: str) -> Path | None:
-    """The file of a SQLite store that does not exist yet, else None."""
+    """The file of a SQLite store that does not exist yet, else None. What is in its way is not missing."""
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+    name = parsed.database
+    if parsed.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
         return None
-    path = Path(parsed.database)
-    return None if path.is_file() else path
+    path = Path(name)
+    return None if path.exists() else path
 
 
 @contextmanager

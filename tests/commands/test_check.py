@@ -109,6 +109,18 @@ def test_a_store_that_is_no_database(penstock_in: Any) -> None:
     assert "file is not a database" in finding["text"]
 
 
+def test_a_store_that_cannot_be_made(penstock_in: Any) -> None:
+    penstock_in.store_file.mkdir(parents=True)
+    (finding,) = found(penstock_in, "store", "error")
+    assert "Is a directory" in finding["text"]
+    text = penstock_in.configuration.read_text("utf-8")
+    for database in (":memory:", "file:a"):
+        url = f"sqlite:///{database}"
+        penstock_in.configuration.write_text(text.replace(f"sqlite:///{penstock_in.store_file}", url), "utf-8")
+        (finding,) = found(penstock_in, "store", "error")
+        assert "name a file" in finding["text"]
+
+
 def test_an_owned_domain_without_routes(penstock_in: Any) -> None:
     penstock_in.configure("penstock.handlers.tea", owned='"lists.test", "other.test"')
     (finding,) = found(penstock_in, "domains", "warning")
