@@ -51,7 +51,8 @@ def find(explicit: Path | None = None) -> Path:
     if path.is_file():
         return path
     source = "--config" if explicit else f"${VARIABLE}" if named else "the default place"
-    raise ConfigError.of(path, f"no such file ({source}); name one with --config or ${VARIABLE}, or create it")
+    what = "a folder, not a file" if path.is_dir() else "no such file"
+    raise ConfigError.of(path, f"{what} ({source}); name one with --config or ${VARIABLE}, or create it")
 
 
 def load(path: Path) -> Settings:

@@ -238,6 +238,8 @@ class _Reader:
 
     def _fills(self, function: State, given: tuple[str, ...], by: str) -> None:
         parameters = list(inspect.signature(function).parameters.values())
+        if inspect.iscoroutinefunction(function):
+            self._find(function, "is async; handlers are plain functions")
         if not parameters:
             self._find(function, "takes no parameter; the first one is the mail (or the timer)")
         for parameter in parameters[1:]:

@@ -189,6 +189,8 @@ def test_where_the_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     explicit.touch()
     assert find() == named
     assert find(explicit) == explicit
+    with pytest.raises(ConfigError, match=r"a folder, not a file \(--config\)"):
+        find(tmp_path)
     with pytest.raises(ConfigError, match=r"no such file \(--config\)"):
         find(tmp_path / "other.toml")
     monkeypatch.setenv("PENSTOCK_CONFIG", "")

@@ -21,6 +21,7 @@ def findings(door, **sources):
             "parameter 'a' that its routes do not fill",
         ),
         ('@route("a@x")\ndef START(): pass\n', 2, "takes no parameter"),
+        ('@route("a@x")\nasync def START(mail): pass\n', 2, "is async"),
         ('@route("*")\ndef START(mail): pass\n', 2, "only @stateless functions may have"),
         ('@route("a@x")\ndef START(mail, options): pass\n', 2, "no dataclass Options"),
         ('@route("a{x@x")\ndef START(mail): pass\n', 2, "cannot be read"),
