@@ -122,12 +122,14 @@ class _Mailbox:
     """What has been read of one mailbox: words with the space before them, the angle part, comments."""
 
     words: list[str] = field(default_factory=list)
+    has_at: bool = False                           # kept, since words may be many, and asked about often
     spaced: bool = False
     angle: str | None = None
     comment: str = ""
 
     def word(self, text: str) -> None:
         self.words.append(f" {text}" if self.spaced and self.words else text)
+        self.has_at = self.has_at or "@" in text
         self.spaced = False
 
     def address(self) -> Address | None:
@@ -152,7 +154,7 @@ def _mailboxes(text: str) -> Iterator[Address]:
         elif token == "(":
             comment, at = _comment(text, at)
             box.comment, box.spaced = comment, True
-        elif token == ":" and not any("@" in word for word in box.words):
+        elif token == ":" and not box.has_at:
             box = _Mailbox()                       # what came before was the name of a group
         elif token in (",", ";"):
             if found := box.address():

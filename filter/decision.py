@@ -77,7 +77,8 @@ class Outcome:
         """The outcome as a receipt."""
         passes = self.fate in (Fate.PASSES, Fate.READY, Fate.SENT)
         fate = Fate.READY if self.fate is Fate.PASSES else self.fate
-        return Receipt(key, fate, receipts.anchored(self.message) if passes else (), self.reply, self.noticed)
+        edits = receipts.anchored(self.message) if passes else ()
+        return Receipt(key, fate, edits, self.reply, self.noticed, self.results if key == receipts.WHOLE else {})
 
 
 @dataclass(slots=True)
@@ -158,7 +159,10 @@ def replayed(message: Message, recipient: Recipient | None, receipt: Receipt) ->
     """The outcome that a receipt holds, for the message as it came again."""
     result = receipts.replayed(message, receipt.edits)
     fate = Fate.PASSES if recipient is None and receipt.fate is Fate.READY else receipt.fate
-    return Outcome(recipient, result, fate, receipt.reply, "as decided before", noticed=receipt.noticed, settled=True)
+    return Outcome(
+        recipient, result, fate, receipt.reply, "as decided before", results=dict(receipt.results),
+        noticed=receipt.noticed, settled=True,
+    )  # fmt: skip
 
 
 def as_whole(whole: Outcome, recipient: Recipient | None) -> Outcome:

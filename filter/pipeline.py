@@ -213,7 +213,7 @@ class Pipeline:
         if kept and (held or work.has_effects or _needs_receipts(decision)):
             decision.digest = decision.digest or message_digest(decision.arrival.message)
             receipts = [outcome.receipt(key) for key, outcome in kept.items()]
-            if decision.whole is not None and not decision.whole.settled:
+            if decision.whole is not None and not decision.whole.settled and decision.whole.fate is not Fate.DEFERRED:
                 receipts.append(decision.whole.receipt(WHOLE))
             work.commit(receipts, held, decision.arrival_key, decision.digest)
             decision.ready = True

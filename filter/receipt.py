@@ -14,10 +14,11 @@ Which message it is must survive all that happens to it between two tries (secti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from .arrival import Arrival
 from .envelope import Recipient
@@ -47,7 +48,8 @@ class Fate(StrEnum):
 class Receipt:
     """The outcome for one recipient. `edits` are the result's as `anchored` gives them, `reply` is a refusal's.
 
-    `noticed`: the sender has been told of the refusal by a letter of ours.
+    `noticed`: the sender has been told of the refusal by a letter of ours. `results`, of the message-level outcome
+    only, is what its handlers told later ones, which may run at another try.
     """
 
     recipient: str
@@ -55,6 +57,7 @@ class Receipt:
     edits: tuple[Edit, ...] = ()
     reply: Reply | None = None
     noticed: bool = False
+    results: Mapping[str, Any] = field(default_factory=dict)
 
 
 def anchored(message: Message) -> tuple[Edit, ...]:
@@ -100,9 +103,9 @@ def arrival_key(arrival: Arrival) -> str:
 def message_digest(message: Message) -> str:
     """A digest of the body's octets, Date and Message-ID as they came."""
     made = blake2b(message.raw_body, digest_size=16)
-    for field in message.fields:
-        if field.name.lower() in ("date", "message-id"):
-            made.update(bytes(field.raw))
+    for each in message.fields:
+        if each.name.lower() in ("date", "message-id"):
+            made.update(bytes(each.raw))
     return made.hexdigest()
 
 

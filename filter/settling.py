@@ -52,7 +52,7 @@ class Settling:
             for key, reply in zip(keys, replies, strict=True):
                 self._result(decision, key, reply, record)
         if not decision.arrival.replies_each:
-            self._notices(decision, record)
+            self._notices_safely(decision, record)
         saved = self._save(decision, record)
         replies_by_key = {key: _answer(outcome, saved=saved) for key, outcome in decision.outcomes.items()}
         answers = [replies_by_key[key] for key in decision.order]
@@ -84,6 +84,13 @@ class Settling:
     def _hold_result(self, decision: Decision, outcome: Outcome) -> list[Held]:
         return [replace(held, message=outcome.message) for held in self._refusals.held(decision.arrival, [outcome])]
 
+    def _notices_safely(self, decision: Decision, record: _Record) -> None:
+        """Whatever is wrong with a notice, what went out must be recorded, or it goes out again with every try."""
+        try:
+            self._notices(decision, record)
+        except Exception:
+            log.exception("the sender <%s> could not be told of a refusal", decision.arrival.envelope.reverse_path)
+
     def _notices(self, decision: Decision, record: _Record) -> None:
         """Tell the sender by letter of refusals that the one reply cannot tell, once nothing is deferred any more."""
         outcomes = decision.outcomes
@@ -106,9 +113,10 @@ class Settling:
                 held_=record.held, letters=record.letters,
             )  # fmt: skip
         except Exception as error:
-            if not is_store_failure(error):
-                raise
-            log.error("the store failed: %s", error)
+            if is_store_failure(error):
+                log.error("the store failed: %s", error)
+            else:
+                log.exception("what became of the results could not be recorded")
             return False
         if record.letters:
             self._letters_ready()

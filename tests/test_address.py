@@ -129,3 +129,9 @@ def test_split() -> None:
 )
 def test_verp(sender: str, recipient: str, path: str) -> None:
     assert verp(sender, recipient) == path
+
+
+def test_an_address_among_a_great_many_words_and_colons_is_read_in_one_pass():
+    """Where each colon looked at all words before it, this header of 100 kB took half a minute."""
+    [found] = parse_list("x " * 25_000 + "ann@example.org " + ": " * 25_000)
+    assert found.domain == "example.org"

@@ -58,7 +58,7 @@ def delivery_status(
     notice = compose(
         [
             ("From", Address(*split(sender_address), "Mail Delivery System")),
-            ("To", Address(*split(envelope.reverse_path))),
+            *_addressee(envelope.reverse_path),
             ("Subject", next((_SUBJECTS[action] for action in _SUBJECTS if action in actions), "Delivery report")),
             ("Date", date),
             ("Message-ID", message_id),
@@ -75,6 +75,16 @@ def delivery_status(
     full = (envelope.ret or "").upper() == "FULL" and "failed" in actions
     append_leaf(notice, bytes(original) if full else header_of(original), _FULL if full else _HEADERS)
     return Message(bytes(notice))
+
+
+def _addressee(reverse_path: str) -> list[tuple[str, HeaderValue]]:
+    """The field To, which is left out for an address that no header can hold: the envelope has it."""
+    address = Address(*split(reverse_path))
+    try:
+        write_field("To", address, _EOL)
+    except ValueError:
+        return []
+    return [("To", address)]
 
 
 def header_of(message: Message) -> bytes:

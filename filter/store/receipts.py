@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -124,6 +125,7 @@ def _values(receipt: Receipt) -> dict[str, Any]:
         "result": {
             "edits": [edit.as_dict() for edit in receipt.edits],
             "reply": [reply.code, reply.status, reply.text] if reply else None,
+            "results": json.loads(json.dumps(dict(receipt.results), default=str, skipkeys=True)),
         },
         "noticed": receipt.noticed,
     }
@@ -137,4 +139,5 @@ def _read(row: Any) -> Receipt:
         edits=tuple(Edit.from_dict(edit) for edit in result["edits"]),
         reply=Reply(*result["reply"]) if result["reply"] else None,
         noticed=row["noticed"],
+        results=result.get("results", {}),
     )
