@@ -90,6 +90,8 @@ def in_store(settings: Settings, router: Router) -> Iterator[Finding]:
             yield from _stranded(store, router)
     except (StoreError, SQLAlchemyError) as error:
         yield Finding("error", "store", f"cannot be used: {reason(error)}", "see [store] url, and the rights on it")
+    except OSError as error:
+        yield _out_of_reach("store", error)
 
 
 def in_listeners(settings: Settings) -> Iterator[Finding]:
@@ -97,7 +99,10 @@ def in_listeners(settings: Settings) -> Iterator[Finding]:
     for address in settings.filter.listen:
         endpoint = Endpoint.parse(address)
         if endpoint.path is not None:
-            yield _unix(address, Path(endpoint.path))
+            try:
+                yield _unix(address, Path(endpoint.path))
+            except OSError as error:
+                yield _out_of_reach("listen", error)
         elif endpoint.port < 1024 and os.geteuid() != 0:
             yield Finding("warning", "listen", f"{address} is a port for root alone", "take a port above 1023")
         else:
@@ -160,6 +165,11 @@ def _unix(address: str, path: Path) -> Finding:
     if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
         return Finding("error", "listen", f"{address}: a file that is no socket is in the way", f"move {path} away")
     return Finding("ok", "listen", address)
+
+
+def _out_of_reach(area: str, error: OSError) -> Finding:
+    """A path that this process may not even look at."""
+    return Finding("error", area, f"{error.filename}: {error.strerror}", "let the user of the service in")
 
 
 def _tcp(address: str, endpoint: Endpoint) -> Finding:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from penstock.filter.commands import findings
+from penstock.filter.config import load
+from penstock.filter.loading import load_router
 
 AT_RCPT = """
 from penstock import Rcpt, at_rcpt
@@ -119,6 +123,20 @@ def test_a_store_that_cannot_be_made(penstock_in: Any) -> None:
         penstock_in.configuration.write_text(text.replace(f"sqlite:///{penstock_in.store_file}", url), "utf-8")
         (finding,) = found(penstock_in, "store", "error")
         assert "name a file" in finding["text"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a while")
+def test_what_may_not_be_looked_at(penstock_in: Any) -> None:
+    settings = load(penstock_in.configuration)
+    router = load_router(settings)
+    penstock_in.folder.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        told = [*findings.in_store(settings, router), *findings.in_listeners(settings)]
+    finally:
+        os.seteuid(0)
+    assert [(finding.level, finding.area) for finding in told] == [("error", "store"), ("error", "listen")]
+    assert all("Permission denied" in finding.text for finding in told)
 
 
 def test_an_owned_domain_without_routes(penstock_in: Any) -> None:
