@@ -93,11 +93,12 @@ class Runs:
             mail = Mail(run, envelope, outcome.message, outcome.results)
             edits = outcome.message.edits
             moves, verdict = _call(handler, function, mail, passage.blanks)
-            if outcome.message.edits != edits:
+            edited = outcome.message.edits != edits
+            if edited:
                 outcome.edited_by.append(handler.name)
             if moves is not None:
                 raise HandlerError(f"{handler.name}.{function.__name__} is stateless, but returned the state {moves}")
-            outcome.steps.append(_step(handler, function, outcome, None, None, verdict, "pass"))
+            outcome.steps.append(_step(handler, function, outcome, None, None, verdict, "edit" if edited else "pass"))
             if _decide(outcome, handler, verdict):
                 return
 
