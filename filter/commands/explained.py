@@ -187,8 +187,10 @@ def _answered(pipeline: Pipeline, decision: Decision) -> tuple[list[Reply], list
 
 def _told(router: Router, outcome: Outcome, fate: str, reply: Reply) -> Told:
     address = outcome.recipient.address if outcome.recipient else ""
-    failure = outcome.failure.traceback if outcome.failure else None
-    return Told(address, tuple(_matches(router, address)), _ran(outcome), fate, outcome.reason, str(reply), failure)
+    failure = outcome.failure
+    reason = outcome.reason or (f"{failure.handler} failed: {failure.error}" if failure else "")
+    traceback = failure.traceback if failure else None
+    return Told(address, tuple(_matches(router, address)), _ran(outcome), fate, reason, str(reply), traceback)
 
 
 def _matches(router: Router, address: str) -> Iterator[Match]:

@@ -138,6 +138,7 @@ def test_a_handler_that_fails_is_shown_with_its_traceback(penstock_in: Any) -> N
     result = penstock_in("explain", str(penstock_in.mail), "--to", "broken@lists.test")
     assert result.exit_code == 0
     assert "451 4.3.0" in result.stdout
+    assert f"comes again: {name} failed: " in result.stdout
     assert f"{name}.py" in result.stdout
     assert "RuntimeError: out of \\x1b[31mink" in result.stdout
     assert "\x1b" not in result.stdout
