@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import replace
-from mmap import mmap
 from typing import Final, NamedTuple
 
 from ..words import decode_words
@@ -40,40 +39,56 @@ class HeaderIndex:
     `start` … `first`: what is stepped over; `first` … `last`: the fields; `last` … `end`: the empty line, if any.
     """
 
+    __slots__ = (
+        *("source", "start", "first", "last", "end", "closed", "matches"),
+        *("_values", "_places", "_type", "_encoding"),
+    )
+
     def __init__(self, source: Source, start: int, end: int, *, nested: bool = False) -> None:
         """Index the block that begins at `start`; `nested` for a part's, where `--` begins a delimiter."""
         data = source.data
+        first = start
+        matches = list(iter((_PART_FIELDS if nested else _FIELDS)(data, start, end).match, None))
+        if not matches and (prefix := _PREFIX.match(data, start, end)):
+            first = prefix.end()
+            matches = list(iter((_PART_FIELDS if nested else _FIELDS)(data, first, end).match, None))
+        last = matches[-1].end() if matches else first
+        if _BARE_CR.search(data, first, last):
+            matches = list(iter((_PART_FIELDS_WITH_CR if nested else _FIELDS_WITH_CR)(data, first, end).match, None))
+            last = matches[-1].end()
+        empty = _EMPTY_LINE.match(data, last, end)
         self.source = source
-        self.start = self.first = start
-        if data[start : start + 1] in _ODD_STARTS:
-            prefix = _PREFIX.match(data, start, end)
-            self.first = prefix.end() if prefix else start
-        self.matches = _matches(_PART_FIELD if nested else _FIELD, data, self.first, end)
-        self.last = self.matches[-1].end() if self.matches else self.first
-        if _BARE_CR.search(data, self.first, self.last):
-            self.matches = _matches(_PART_FIELD_WITH_CR if nested else _FIELD_WITH_CR, data, self.first, end)
-            self.last = self.matches[-1].end()
-        empty = _EMPTY_LINE.match(data, self.last, end)
+        self.start = start
+        self.first = first
+        self.last = last
+        self.end = empty.end() if empty else last
         self.closed = empty is not None
-        self.end = empty.end() if empty else self.last
-        self._values: dict[int, str] = {}
+        self.matches = matches
+        self._values: dict[int, str] | None = None
         self._places: dict[str, list[int]] | None = None
         self._type: ContentType | None = None
+        self._encoding: str | None = None
 
     @property
     def places(self) -> dict[str, list[int]]:
         """The numbers of the fields of each name, names in lower case."""
         if self._places is None:
-            self._places = {}
+            self._places = places = {}
             for number, match in enumerate(self.matches):
-                self._places.setdefault(match[1].decode("ascii").lower(), []).append(number)
+                name = match[1].decode("ascii").lower()
+                if name in places:
+                    places[name].append(number)
+                else:
+                    places[name] = [number]
         return self._places
 
     def value(self, number: int) -> str:
         """The decoded value of a field, kept once decoded."""
-        if number not in self._values:
-            self._values[number] = decode_value(self.name(number), self.matches[number][2])
-        return self._values[number]
+        if self._values is None:
+            self._values = {}
+        if (value := self._values.get(number)) is None:
+            value = self._values[number] = decode_value(self.name(number), self.matches[number][2])
+        return value
 
     def name(self, number: int) -> str:
         """The name of a field, in its own spelling."""
@@ -100,7 +115,9 @@ class HeaderIndex:
     @property
     def encoding(self) -> str:
         """The transfer encoding in lower case, "" where none is named."""
-        return encoding_of(self.text(b"content-transfer-encoding"))
+        if self._encoding is None:
+            self._encoding = encoding_of(self.text(b"content-transfer-encoding"))
+        return self._encoding
 
     def labelled(self, edit: Edit) -> Edit:
         """The edit with the name and occurrence of the field that it is about, if it is about one."""
@@ -123,11 +140,6 @@ class HeaderIndex:
         if not self.closed and self.last < self.source.size:
             found.append(Defect(self.last, "no empty line between header and body"))
         return found
-
-
-def _matches(field: re.Pattern[bytes], data: bytes | memoryview | mmap, start: int, end: int) -> list[re.Match[bytes]]:
-    scanner = field.scanner(data, start, end)  # type: ignore[attr-defined]  # typeshed lacks it
-    return list(iter(scanner.match, None))
 
 
 def encoding_of(text: str | None) -> str:
@@ -163,15 +175,15 @@ def decode_value(name: str, raw: bytes) -> str:
 _NO_WORDS: Final = {"message-id", "in-reply-to", "references", "dkim-signature", "arc-seal", "arc-message-signature"}
 _EOL: Final = rb"(?:\r\n?|\n)"
 _NAME: Final = rb"([!-9;-~]++)[ \t]*+:"
-_REST: Final = rb"(.*+(?:\n[ \t].*+)*+)(\n|\Z)"
+_REST: Final = rb"(.*+(?:\n[ \t].*+)*+)(\n?+)"
 _REST_WITH_CR: Final = rb"([^\r\n]*+(?:" + _EOL + rb"[ \t][^\r\n]*+)*+)(\r\n?|\n|\Z)"
 _FIELD: Final = re.compile(_NAME + _REST)
-_FIELD_WITH_CR: Final = re.compile(_NAME + _REST_WITH_CR)
-_PART_FIELD: Final = re.compile(rb"(?!--)" + _NAME + _REST)
-_PART_FIELD_WITH_CR: Final = re.compile(rb"(?!--)" + _NAME + _REST_WITH_CR)
+_FIELDS: Final = _FIELD.scanner  # type: ignore[attr-defined]  # typeshed lacks it
+_FIELDS_WITH_CR: Final = re.compile(_NAME + _REST_WITH_CR).scanner  # type: ignore[attr-defined]
+_PART_FIELDS: Final = re.compile(rb"(?!--)" + _NAME + _REST).scanner  # type: ignore[attr-defined]
+_PART_FIELDS_WITH_CR: Final = re.compile(rb"(?!--)" + _NAME + _REST_WITH_CR).scanner  # type: ignore[attr-defined]
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)")
-_ODD_STARTS: Final = (b" ", b"\t", b">", b"F")
 _PREFIX: Final = re.compile(
     rb"(?:>?From (?![ \t]*:)[^\r\n]*+" + _EOL + rb")?+(?:(?:[ \t][^\r\n]*+" + _EOL + rb")++(?=[!-9;-~]++[ \t]*+:))?+"
 )

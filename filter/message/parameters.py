@@ -24,8 +24,11 @@ class ContentType:
     __slots__ = ("_params", "_text", "type")
 
     def __init__(self, text: str) -> None:
-        match = _TYPE.fullmatch(token(text))
-        self.type = f"{match[1]}/{match[2]}" if match else ""
+        if plain := _PLAIN_TYPE.match(text):
+            self.type = plain[1].lower()
+        else:
+            match = _TYPE.fullmatch(token(text))
+            self.type = f"{match[1]}/{match[2]}" if match else ""
         self._text = text
         self._params: dict[str, str] | None = None
 
@@ -117,6 +120,7 @@ def _joined(pieces: dict[int, tuple[str, bool]]) -> str:
 
 
 _LONGEST: Final = 60
+_PLAIN_TYPE: Final = re.compile(r"([!-'*-.0-:<-~]++/[!-'*-.0-:<-~]++)\s*+(?:;|\Z)")
 _TYPE: Final = re.compile(r"([!-.0-~]+)\s*/\s*([!-.0-~]+)")
 _TOKEN: Final = re.compile(r"[!#$%&+\-.0-9A-Z^_`a-z{|}~]+")
 _ESCAPED: Final = re.compile(r"\\(.)", re.S)

@@ -18,7 +18,7 @@ class Source:
 
     def __init__(self, raw: bytes | bytearray | memoryview | mmap.mmap) -> None:
         self.raw = raw
-        self.data: bytes | memoryview | mmap.mmap = raw if isinstance(raw, bytes | mmap.mmap) else _plain(raw)
+        self.data: bytes | memoryview | mmap.mmap = raw if isinstance(raw, (bytes, mmap.mmap)) else _plain(raw)
         self.size = len(self.data)
 
     @property

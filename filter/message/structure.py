@@ -69,7 +69,10 @@ class Index:
     @property
     def _scanned(self) -> tuple[Node, list[Defect]]:
         if self._scan is None:
-            self._scan = _Scan(self.source, self.limits).run(self.header)
+            if self.header.content_type.type.startswith(("multipart/", "message/")):
+                self._scan = _Scan(self.source, self.limits).run(self.header)
+            else:
+                self._scan = Node(self.header, self.source.size, "text/plain"), []
         return self._scan
 
     @property
