@@ -115,10 +115,12 @@ class Overlay:
 
     def named(self, index: HeaderIndex, name: str) -> Iterator[int | Added]:
         """The fields of that lower-case name as the header stands."""
-        there = [(number, 1, number) for number in index.places.get(name, ()) if self.holds(number)]
-        new = [(number, 0, added) for number, fields in self.added.items() for added in fields]
-        found = [*there, *((number, 0, added) for number, _, added in new if added.name.lower() == name)]
-        yield from (key for *_, key in sorted(found, key=itemgetter(0, 1)))
+        found: list[tuple[int, int, int | Added]] = [
+            (number, 1, number) for number in index.places.get(name, ()) if self.holds(number)
+        ]
+        for number, fields in self.added.items():
+            found += [(number, 0, added) for added in fields if added.name.lower() == name]
+        return iter([key for _, _, key in sorted(found, key=itemgetter(0, 1))])
 
     def pieces(self, index: HeaderIndex, eol: bytes, *, main: bool) -> Iterator[Piece]:
         """The header in pieces, closed by an empty line; `main` for the message's own, whose fields are named."""

@@ -7,8 +7,9 @@ that neither side ever waits for the other to read.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from ..verdict import Reply
@@ -72,10 +73,10 @@ class Connection:
             answers += [self._reply() for _ in group]
         return answers
 
-    def deliver(self, buffers: Sequence[Buffer]) -> Reply:
+    def deliver(self, buffers: Iterable[Buffer]) -> Reply:
         """Send a message and its end, and return the reply. Raises Lost: nobody knows then what the server did."""
         try:
-            self._wire.send([*buffers, b".\r\n"])
+            self._wire.send(chain(buffers, [b".\r\n"]))
         except Vanished as error:
             self.close()
             raise Lost(str(error)) from error

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..arrival import Arrival
 from ..envelope import Envelope, Recipient
+from ..spool import Spool
 from ..submission import Submission
 from ..verdict import Reply
 from ..watch import GivenUp
@@ -38,6 +39,7 @@ class Door:
     reinjector: Sender
     limits: Limits
     hostname: str
+    spool: Spool = field(default_factory=Spool)
 
     def refusal(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
         """At RCPT: the reply that refuses the recipient, or None."""

@@ -23,6 +23,7 @@ TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors")
 TOO_IDLE: Final = Reply(421, "4.7.0", "Too many commands that carry no mail")
 TIMEOUT: Final = Reply(421, "4.4.2", "Timeout")
 
+NO_ROOM: Final = Reply(452, "4.3.1", "Insufficient system storage")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients")
 LINE_TOO_LONG: Final = Reply(500, "5.5.2", "Line too long")
 NOT_A_LINE: Final = Reply(500, "5.5.2", "A command ends in CRLF and holds no control character")

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ..spool import Spool
 from ..verdict import Reply
 from . import replies
 from .core import Pipeline
@@ -38,7 +39,8 @@ class Server:
 
     `listeners` are addresses to bind (`unix:/path`, which speaks LMTP alone, `host:port`, `[v6]:port`), or
     sockets that listen already, whose files then are not ours to remove. XFORWARD is believed from unix
-    sockets and from the networks of `xforward_from`. Raises ValueError for a network that is none.
+    sockets and from the networks of `xforward_from`. Large messages lie in the `spool`. Raises ValueError
+    for a network that is none.
     """
 
     def __init__(
@@ -49,9 +51,10 @@ class Server:
         limits: Limits | None = None,
         hostname: str = "localhost",
         xforward_from: Sequence[str] = LOOPBACK,
+        spool: Spool | None = None,
     ) -> None:
         self._wanted = listeners
-        self._door = Door(pipeline, reinjector, limits or Limits(), hostname)
+        self._door = Door(pipeline, reinjector, limits or Limits(), hostname, spool or Spool())
         self._trusted = [ipaddress.ip_network(network) for network in xforward_from]
         self._bound: list[Listener] = []
         self._listeners: list[Listener] = []

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,9 +18,10 @@ from ..arrival import Arrival
 from ..envelope import Client, Envelope, Recipient
 from ..message import Message
 from ..verdict import Reply
-from . import grammar, replies, transparency, xforward
+from . import grammar, replies, xforward
 from .door import Door
 from .grammar import Refused
+from .incoming import NoRoom, receive
 from .wire import TimedOut, TooLong, Vanished, Wire
 
 log = logging.getLogger("penstock.port")
@@ -229,13 +229,15 @@ class Session:
         self._answer(replies.GO_AHEAD)
         envelope = self._envelope.to(*self._recipients)
         try:
-            message = Message(self._content())
+            message = Message(receive(self._wire, self._door.limits, self._door.spool))
             arrival = Arrival(envelope, message, self._peer.listener, self._hello or "", self._lmtp)
             for reply in self._door.outcome(arrival, self._give_up):
                 self._answer(reply)
         except TooLong:
-            for _ in range(len(self._recipients) if self._lmtp else 1):
-                self._answer(replies.TOO_BIG)
+            self._answer_message(replies.TOO_BIG)
+        except NoRoom as error:
+            log.error("event=spool-failed folder=%s error=%r", self._door.spool.folder, str(error.__cause__))
+            self._answer_message(replies.NO_ROOM)
         self._errors = self._idle_commands = 0
         self._reset()
 
@@ -255,16 +257,10 @@ class Session:
     def _quit(self, rest: str) -> None:
         self._hang_up(replies.BYE)
 
-    def _content(self) -> bytes:
-        """The message as it follows DATA. Raises TooLong when it is read to its end, and too long."""
-        limits = self._door.limits
-        stuffed_limit = limits.message_size * 4 // 3 + 5  # doubled dots add a third at most
-        deadline = time.monotonic() + limits.data
-        self._wire.push_back(b"\r\n")  # END may begin with the CRLF of DATA
-        message = transparency.unstuffed(self._wire.until(transparency.END, stuffed_limit, deadline, trim=(2, 3)))
-        if len(message) > limits.message_size:
-            raise TooLong
-        return message
+    def _answer_message(self, reply: Reply) -> None:
+        """Answer a message as a whole: in LMTP each recipient has its reply."""
+        for _ in range(len(self._recipients) if self._lmtp else 1):
+            self._answer(reply)
 
     def _reset(self) -> None:
         self._client = Client()

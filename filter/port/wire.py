@@ -11,7 +11,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 Buffer = bytes | bytearray | memoryview
@@ -22,6 +22,7 @@ _BITES: Final = (16 * 1024, 256 * 1024)
 A large buffer costs a mapping and a page fault each time, which at 4 kB a message is a third of the whole.
 """
 _JOINED: Final = 64 * 1024
+_BATCH: Final = 4 * 1024 * 1024
 _VECTOR: Final = 64
 
 
@@ -49,11 +50,11 @@ class Wire:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
-    def until(self, mark: bytes, limit: int, deadline: float | None = None, trim: tuple[int, int] = (0, 0)) -> bytes:
+    def until(self, mark: bytes, limit: int, trim: tuple[int, int] = (0, 0)) -> bytes:
         """Everything up to and with the first `mark`, but for the octets that `trim` counts at both ends.
 
         Raises TooLong once the mark is found beyond `limit` octets: memory stays bounded by `limit`.
-        Raises Vanished where more than ten times `limit` come without it, TimedOut at `deadline` (monotonic).
+        Raises Vanished where more than ten times `limit` come without it.
         """
         ahead = self._ahead
         if not ahead:
@@ -63,7 +64,7 @@ class Wire:
             ahead += octets
         start = ahead.find(mark)
         if start < 0:
-            start = self._search_on(mark, limit, deadline)
+            start = self._search_on(mark, limit)
         end = start + len(mark)
         if end > limit:
             del ahead[:end]
@@ -72,6 +73,34 @@ class Wire:
             found = bytes(view[trim[0] : end - trim[1]])
         del ahead[:end]
         return found
+
+    def reaches(self, mark: bytes, most: int, deadline: float) -> bool:
+        """Read on until `mark` is there, for `until` to take; False where it is not among the first `most` octets.
+
+        Raises TimedOut at `deadline` (monotonic).
+        """
+        ahead = self._ahead
+        seen, bite = 0, _BITES[0]
+        while ahead.find(mark, max(0, seen - len(mark)), most) < 0:
+            if (seen := len(ahead)) >= most:
+                return False
+            bite = self._read_on(bite, deadline)
+        return True
+
+    def blocks(self, mark: bytes, most: int, deadline: float) -> Iterator[bytes]:
+        """Everything up to and with the first `mark`, in blocks as it comes.
+
+        Raises Vanished where more than `most` octets come without it, TimedOut at `deadline` (monotonic).
+        """
+        ahead, overlap = self._ahead, len(mark) - 1
+        while (start := ahead.find(mark)) < 0:
+            if (count := len(ahead) - overlap) > 0:
+                most -= count
+                yield self._taken(count)
+            if most < 0:
+                raise Vanished("the peer sends without end")
+            self._read_on(_BITES[1], deadline)
+        yield self._taken(start + len(mark))
 
     def push_back(self, octets: bytes) -> None:
         """Put octets before all that is still to be read."""
@@ -89,20 +118,25 @@ class Wire:
             self._send(queued)
 
     def send(self, buffers: Iterable[Buffer]) -> None:
-        """Send what is queued and then the buffers: small ones joined, large ones as they are."""
+        """Send what is queued and then the buffers: small ones joined, large ones as they are.
+
+        They are asked for as they are sent, and none is kept: so a message of any size may be made on the way.
+        """
         small: list[Buffer] = [*self._queued]
         large: list[Buffer] = []
         self._queued.clear()
+        waiting = 0
         for buffer in buffers:
+            if waiting > _BATCH:
+                self._send_all([*large, b"".join(small)])
+                small, large, waiting = [], [], 0
+            waiting += len(buffer)
             if len(buffer) > _JOINED:
                 large += [b"".join(small), buffer]
-                small.clear()
+                small = []
             else:
                 small.append(buffer)
-        if large:
-            self._send_all([*large, b"".join(small)])
-        else:
-            self._send(b"".join(small))
+        self._send_all([*large, b"".join(small)])
 
     def end_reading(self) -> None:
         """Make a read that waits now, in another thread, find the end of the stream."""
@@ -120,7 +154,7 @@ class Wire:
             self._socket.shutdown(socket.SHUT_WR)
             self._socket.recv(_BITES[1], socket.MSG_DONTWAIT)
 
-    def _search_on(self, mark: bytes, limit: int, deadline: float | None) -> int:
+    def _search_on(self, mark: bytes, limit: int) -> int:
         """Read until `mark` is there and return where; TooLong where it comes beyond `limit`, all before it dropped."""
         ahead, overlap = self._ahead, len(mark) - 1
         dropped, start, bite = 0, -1, _BITES[0]
@@ -132,17 +166,27 @@ class Wire:
                 seen = overlap
             if dropped > 10 * limit:
                 raise Vanished("the peer sends without end")
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimedOut("the peer takes too long")
-            octets = self._receive(bite)
-            if len(octets) == bite:
-                bite = _BITES[1]
-            ahead += octets
+            bite = self._read_on(bite)
             start = ahead.find(mark, max(0, seen - overlap))
         if dropped:
             del ahead[: start + len(mark)]
             raise TooLong
         return start
+
+    def _read_on(self, bite: int, deadline: float | None = None) -> int:
+        """Read what there is, at most `bite` octets; returns how many to ask for next."""
+        if deadline is not None and time.monotonic() > deadline:
+            raise TimedOut("the peer takes too long")
+        octets = self._receive(bite)
+        self._ahead += octets
+        return _BITES[1] if len(octets) == bite else bite
+
+    def _taken(self, count: int) -> bytes:
+        """The first octets that were read ahead."""
+        with memoryview(self._ahead) as view:
+            octets = bytes(view[:count])
+        del self._ahead[:count]
+        return octets
 
     def _receive(self, bite: int) -> bytes:
         self.flush()

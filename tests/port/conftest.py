@@ -108,14 +108,14 @@ class Sink:
             if not said or verb == "QUIT":
                 return
             if said.startswith("354"):
-                content = b""
+                content = bytearray()
                 while not (content == b".\r\n" or content.endswith(b"\r\n.\r\n")):
                     content += (line := lines.readline())
                     if not line:
                         return
                 answer = self._answer("DOT", "250 2.0.0 Ok: queued as 4XYZ")
                 if answer.startswith("250"):
-                    self.letters.append(Letter(transaction, content[:-3]))  # before the client can look
+                    self.letters.append(Letter(transaction, bytes(content[:-3])))  # before the client can look
                 if not self._send(connection, answer):
                     return
                 transaction = []

@@ -60,7 +60,7 @@ def test_what_was_stuffed_comes_back(message: bytes) -> None:
 def test_an_empty_message() -> None:
     assert unstuffed(b"") == b""
     ready = outgoing([])
-    assert (ready.size, ready.buffers) == (0, ())
+    assert (ready.size, list(ready.buffers)) == (0, [])
 
 
 @given(octets)

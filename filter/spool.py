@@ -1,0 +1,50 @@
+"""The spool: where a large message lies while it is under way.
+
+A message above a size goes straight into a file that has no name, and is read from the file's mapping. Its
+pages are the kernel's to drop, so that a message of 100 MB costs the process next to nothing; nobody else can open the
+file, and it is gone with the last one who holds the message, or with the process, however that ends. No sync
+is needed: Postfix has the message until it hears our 250.
+
+On a tmpfs all of this would be memory again: `penstock check` warns of it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def default_folder() -> Path:
+    """The state directory that systemd gives the service, else /var/tmp: on a disk, where /tmp often is not."""
+    return Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or "/var/tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """A folder for files without a name; messages of more than `above` octets are kept there and not in memory."""
+
+    folder: Path = field(default_factory=default_folder)
+    above: int = 1024 * 1024
+
+    def keep(self, octets: Iterable[bytes]) -> bytes | mmap.mmap:
+        """The octets in one buffer, mapped. Raises OSError where the file cannot be made or written, and what
+        the iterable raises."""
+        with tempfile.TemporaryFile(dir=self.folder) as file:
+            file.writelines(octets)
+            file.flush()
+            if not file.tell():
+                return b""
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def gather(self, octets: Iterable[bytes], size: int) -> bytes | mmap.mmap:
+        """The octets, `size` of them, in one buffer: in memory where they are few, else as `keep` has it."""
+        return self.keep(octets) if size > self.above else b"".join(octets)
+
+    def probe(self) -> None:
+        """Raises OSError where no file can be made."""
+        with tempfile.TemporaryFile(dir=self.folder):
+            pass
