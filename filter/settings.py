@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from .spool import default_folder
 from .tables import means
 from .values import AuthservId, Count, Domain, Endpoint, Host, Module, Network, Octets, Span, StoreUrl
 
@@ -98,6 +99,14 @@ class FilterSettings:
         metadata=means("Networks whose XFORWARD is believed; that of a unix socket always is."),
     )
     message_size_limit: Octets = field(default=50 * 1024**2, metadata=means("The largest message, in octets."))
+    spool: Path = field(
+        default_factory=default_folder,
+        metadata=means(
+            "The folder, on a disk, where large messages lie while they are under way, in files without a name.",
+            default="the service's state directory, else `/var/tmp`",
+        ),
+    )
+    spool_above: Octets = field(default=1024**2, metadata=means("The most octets of a message in memory."))
     recipient_limit: Count = field(default=1000, metadata=means("The most recipients of one message."))
     line_length_limit: Octets = field(
         default=4096, metadata=means("The longest command line, in octets; lines of mail have no limit.")

@@ -17,6 +17,7 @@ from ..routing import Router
 from . import findings
 from .findings import Finding
 from .program import config_file, config_option, settings
+from .spooled import in_spool
 from .width import width
 
 _SIGNS: Final = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
@@ -56,6 +57,7 @@ def _all() -> Iterator[Finding]:
     yield Finding("ok", "configuration", str(config_file()))
     yield from _of_the_handlers(found)
     yield from findings.in_listeners(found)
+    yield from in_spool(found)
     yield from findings.in_reinjection(found)
     if os.geteuid() == 0:
         mend = "run it as the user of the service"

@@ -16,6 +16,7 @@ from ..config import Settings
 from ..loading import load_router
 from ..pipeline import Pipeline
 from ..port import Limits, Reinjector, Server
+from ..spool import Spool
 from ..store import Store, is_store_failure
 from ..timers import Timers
 from .courier import Courier
@@ -33,11 +34,13 @@ class Service:
     """Port, pipeline, courier and timers."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        """Load handlers and open the store. Raises LoadError, StoreError, and what the database raises."""
+        """Load handlers, open store and spool. Raises LoadError, StoreError, OSError, and what the database raises."""
         self.settings = settings
         clock = clock or Clock()
         router = load_router(settings)
-        self.store = Store(settings.store.url)
+        spool = Spool(settings.filter.spool, settings.filter.spool_above)
+        spool.probe()
+        self.store = Store(settings.store.url, spool)
         self.store.create(*(handler.metadata for handler in router.handlers if handler.metadata is not None))
         self._reinjector = Reinjector(settings.filter.reinject, settings.service.hostname)
         self._courier = Courier(self.store, self._reinjector, settings, clock)
@@ -46,7 +49,7 @@ class Service:
         self._clock = clock
         self._server = Server(
             settings.filter.listen, self.pipeline, self._reinjector, _limits(settings), settings.service.hostname,
-            settings.filter.xforward_from,
+            settings.filter.xforward_from, spool,
         )  # fmt: skip
         self._stopping = threading.Event()
         self._threads = [

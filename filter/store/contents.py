@@ -8,6 +8,8 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select
 
 from ..message import Message
+from ..spool import Spool
+from .engine import StoreError
 from .schema import content_rows, contents
 
 ROW: Final = 256 * 1024
@@ -25,17 +27,26 @@ def write(connection: Connection, message: Message) -> int:
 
 
 def read(connection: Connection, content: int) -> Message:
-    """The message that a content holds."""
-    rows = connection.execute(
-        select(content_rows.c.data).where(content_rows.c.content == content).order_by(content_rows.c.number)
-    )
-    return Message(b"".join(rows.scalars()))
+    """The message that a content holds; a large one lies in the spool. Raises StoreError where that has no room."""
+    size = connection.execute(select(contents.c.size).where(contents.c.id == content)).scalar_one()
+    spool: Spool = connection.get_execution_options()["spool"]
+    try:
+        return Message(spool.gather(_rows(connection, content, size), size))
+    except OSError as error:
+        raise StoreError(f"[filter] spool: {spool.folder}: {error.strerror or error}") from error
 
 
 def remove(connection: Connection, content: int) -> None:
     """Delete a content whose owner is gone."""
     connection.execute(delete(content_rows).where(content_rows.c.content == content))
     connection.execute(delete(contents).where(contents.c.id == content))
+
+
+def _rows(connection: Connection, content: int, size: int) -> Iterator[bytes]:
+    """The rows one by one: drivers may fetch all that one statement finds."""
+    for number in range(-(-size // ROW)):
+        wanted = select(content_rows.c.data).where(content_rows.c.content == content, content_rows.c.number == number)
+        yield connection.execute(wanted).scalar_one()
 
 
 def _cut(buffers: Iterable[bytes | memoryview]) -> Iterator[bytes]:

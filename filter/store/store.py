@@ -17,6 +17,7 @@ from ..effects import Conversation, Held, Key
 from ..letters import Letter
 from ..message import Message
 from ..receipt import Receipt
+from ..spool import Spool
 from ..verdict import Reply
 from . import contents, held, outbox, receipts, work
 from .engine import BUSY_SECONDS, StoreError, open_engine
@@ -29,9 +30,9 @@ from .schema import conversations, metadata, pending, settings
 class Store:
     """One database. `url` is SQLAlchemy's; on SQLite the ledger gets a file beside it."""
 
-    def __init__(self, url: str) -> None:
-        """Raises StoreError for a URL that cannot be used."""
-        self._engine = open_engine(url)
+    def __init__(self, url: str, spool: Spool | None = None) -> None:
+        """Large messages are read into the `spool`. Raises StoreError for a URL that cannot be used."""
+        self._engine = open_engine(url).execution_options(spool=spool or Spool())
         self._lock = FairLock()
         self._known = receipts.Known(self._engine)
         self.ledger = LedgerBook(open_engine(_ledger_url(url), synchronous="NORMAL"))

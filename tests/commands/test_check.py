@@ -139,6 +139,26 @@ def test_what_may_not_be_looked_at(penstock_in: Any) -> None:
     assert all("Permission denied" in finding.text for finding in told)
 
 
+def test_a_spool_that_is_not_there(penstock_in: Any) -> None:
+    penstock_in.configure("penstock.handlers.tea", filter='spool = "nowhere"')
+    (finding,) = found(penstock_in, "spool", "error")
+    assert finding["text"] == f"{penstock_in.folder}/nowhere cannot be used: No such file or directory"
+    assert penstock_in("run").exit_code == 1
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="no tmpfs at /dev/shm")
+def test_a_spool_in_memory(penstock_in: Any) -> None:
+    penstock_in.configure("penstock.handlers.tea", filter='spool = "/dev/shm"')
+    (finding,) = found(penstock_in, "spool", "warning")
+    assert finding["text"].startswith("/dev/shm is a tmpfs")
+
+
+def test_a_spool_too_small_for_one_message(penstock_in: Any) -> None:
+    penstock_in.configure("penstock.handlers.tea", filter='spool = "."\nmessage_size_limit = "900000G"')
+    (finding,) = found(penstock_in, "spool", "warning")
+    assert "no room for one message of 900000G" in finding["text"]
+
+
 def test_an_owned_domain_without_routes(penstock_in: Any) -> None:
     penstock_in.configure("penstock.handlers.tea", owned='"lists.test", "other.test"')
     (finding,) = found(penstock_in, "domains", "warning")
