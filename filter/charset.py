@@ -28,8 +28,8 @@ def decode(raw: bytes, charset: str) -> str:
         return text
     if raw.isascii():
         return _escaped(raw)
-    if (text := _strictly(raw, "utf-8-sig")) is not None:
-        return text
+    if (text := _strictly(raw, "utf-8")) is not None:
+        return text.removeprefix("\ufeff")
     if declared == "utf-8" and _UTF_8_SEQUENCE.search(raw):
         return raw.decode("utf-8", "replace")      # UTF-8 with a wound, not another charset
     return _strictly(raw, "windows-1252") or raw.decode("latin-1")

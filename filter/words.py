@@ -20,20 +20,21 @@ LONGEST_WORD: Final = 75
 def decode_words(text: str) -> str:
     """The text with its encoded words decoded; white space between two of them is dropped (section 6.2)."""
     shown: list[str] = []
-    charset, octets, done = "", b"", 0             # of the words that are joined, and where the last one ends
+    charset, pieces, done = "", list[bytes](), 0   # of the words that are joined, and where the last one ends
     for match in _WORD.finditer(text):
         name = match[1].lower()
         if codec(name) is None or (more := _octets(match[2], match[3])) is None:
             continue                               # stays in the text between two good ones
         between = text[done : match.start()]
-        if charset and not between.strip():
+        if pieces and (not between or between.isspace()):
             if name == charset:
-                octets, done = octets + more, match.end()
+                pieces.append(more)
+                done = match.end()
                 continue
             between = ""
-        shown += [decode(octets, charset), between]
-        charset, octets, done = name, more, match.end()
-    return "".join(shown) + decode(octets, charset) + text[done:]
+        shown += [decode(b"".join(pieces), charset), between]
+        charset, pieces, done = name, [more], match.end()
+    return "".join([*shown, decode(b"".join(pieces), charset), text[done:]])
 
 
 def encode_words(text: str, first: int = LONGEST_WORD) -> list[str]:

@@ -150,18 +150,22 @@ def encoding_of(text: str | None) -> str:
 
 def unfold(raw: bytes) -> str:
     """The text of a raw value: unfolded (RFC 5322 section 2.2.3) and trimmed; 8-bit as UTF-8, else Windows-1252."""
-    plain = _FOLD.sub(b"", raw) if b"\n" in raw or b"\r" in raw else raw
-    return guess_text(plain).strip(" \t\r\n")
+    plain = raw.strip(b" \t\r\n")
+    if b"\n" in plain or b"\r" in plain:
+        plain = _FOLD.sub(b"", plain)
+    return guess_text(plain)
 
 
 def guess_text(raw: bytes) -> str:
     """Octets of unknown charset as text: UTF-8 where they are valid UTF-8, else Windows-1252, else Latin-1."""
-    for charset in ("utf-8", "windows-1252"):
-        try:
-            return raw.decode(charset)
-        except UnicodeDecodeError:
-            continue
-    return raw.decode("latin-1")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        pass
+    try:
+        return raw.decode("windows-1252")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def decode_value(name: str, raw: bytes) -> str:
