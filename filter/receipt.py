@@ -66,11 +66,13 @@ def anchored(message: Message) -> tuple[Edit, ...]:
     Postfix may have added a Received or rewritten addresses by then, but the digest says that the body is
     the same. So the first edit holds the whole header of the result, and the others count from the body's start.
     """
-    if not message.edits:
-        return ()
     body_start = message.body_start
-    above = [edit for edit in message.edits if edit.start < body_start or not edit.body]
-    below = [edit for edit in message.edits if edit not in above]
+    above: list[Edit] = []
+    below: list[Edit] = []
+    for edit in message.edits:  # one pass: a stranger can have a great many made
+        (above if edit.start < body_start or not edit.body else below).append(edit)
+    if not above and not below:
+        return ()
     until = max(body_start, *(edit.end for edit in above)) if above else body_start
     header = b"".join(apply(memoryview(message.raw)[:until], above))
     return (
