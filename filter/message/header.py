@@ -100,8 +100,9 @@ class HeaderIndex:
 
     def text(self, name: bytes) -> str | None:
         """The first field of that lower-case name as unfolded text, not decoded further."""
+        length = len(name)
         for match in self.matches:
-            if match[1].lower() == name:
+            if len(found := match[1]) == length and found.lower() == name:
                 return unfold(match[2])
         return None
 

@@ -8,18 +8,26 @@ through windows that are copied one at a time.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 
 class Source:
-    """A read-only buffer: `data` is what patterns run on and slices of which are bytes."""
+    """A read-only buffer: `data` is what patterns run on and slices of which are bytes.
 
-    __slots__ = ("data", "raw", "size")
+    `find(octet, start, end)` gives the offset of the first such octet (one of them) in the range, or -1.
+    """
+
+    __slots__ = ("data", "find", "raw", "size")
 
     def __init__(self, raw: bytes | bytearray | memoryview | mmap.mmap) -> None:
         self.raw = raw
         self.data: bytes | memoryview | mmap.mmap = raw if isinstance(raw, (bytes, mmap.mmap)) else _plain(raw)
         self.size = len(self.data)
+        self.find: Callable[[bytes, int, int], int] = (
+            self.data.find if isinstance(self.data, bytes) else partial(_find_in_windows, self.data)
+        )
 
     @property
     def view(self) -> memoryview:
@@ -30,16 +38,12 @@ class Source:
         """A copy of the octets from `start` to `end`."""
         return bytes(self.data[start:end])
 
-    def find(self, octet: bytes, start: int, end: int) -> int:
-        """The offset of the first `octet` (one of them) in the range, or -1."""
-        if isinstance(self.data, bytes):
-            return self.data.find(octet, start, end)
-        while start < end:
-            window = self.cut(start, min(start + _WINDOW, end))
-            if (at := window.find(octet)) >= 0:
-                return start + at
-            start += _WINDOW
-        return -1
+
+def _find_in_windows(data: memoryview | mmap.mmap, octet: bytes, start: int, end: int) -> int:
+    for at in range(start, end, _WINDOW):
+        if (found := bytes(data[at : min(at + _WINDOW, end)]).find(octet)) >= 0:
+            return at + found
+    return -1
 
 
 def _plain(raw: bytearray | memoryview) -> bytes | memoryview:

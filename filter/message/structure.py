@@ -28,28 +28,28 @@ class Limits:
 class Node:
     """One part by offsets: header from `start`, body from `body` to `end`; `end` excludes the delimiter's line ending.
 
+    `type` is the media type in lower case, the default where none is declared (RFC 2045 section 5.2).
     `delimiters[i]` is where the delimiter line before `children[i]` begins; `close` is where the closing
     one begins, None where it is missing. A message/rfc822 has one child and no delimiters.
     """
 
-    __slots__ = ("body", "boundary", "children", "close", "content", "default", "delimiters", "end", "header", "start")
+    __slots__ = (
+        *("header", "start", "body", "end", "type", "default", "content"),
+        *("boundary", "children", "delimiters", "close"),
+    )
 
     def __init__(self, header: HeaderIndex, end: int, default: str) -> None:
         self.header = header
         self.start = header.start
         self.body = header.end
         self.end = end
+        self.type = header.content_type.type or default
         self.default = default
         self.boundary: bytes | None = None
         self.children: list[Node] = []
         self.delimiters: list[int] = []
         self.close: int | None = None
         self.content: bytes | None = None
-
-    @property
-    def type(self) -> str:
-        """The media type in lower case, the default where none is declared (RFC 2045 section 5.2)."""
-        return self.header.content_type.type or self.default
 
 
 class Index:
@@ -69,10 +69,8 @@ class Index:
     @property
     def _scanned(self) -> tuple[Node, list[Defect]]:
         if self._scan is None:
-            if self.header.content_type.type.startswith(("multipart/", "message/")):
-                self._scan = _Scan(self.source, self.limits).run(self.header)
-            else:
-                self._scan = Node(self.header, self.source.size, "text/plain"), []
+            root = Node(self.header, self.source.size, "text/plain")
+            self._scan = root, _Scan(self.source, self.limits).run(root) if root.type.startswith(_WITH_PARTS) else []
         return self._scan
 
     @property
@@ -117,33 +115,34 @@ class _Scan:
         self.places: dict[bytes, int] = {}
         self.count = 0
 
-    def run(self, header: HeaderIndex) -> tuple[Node, list[Defect]]:
-        root = self._begin(header, "text/plain")
+    def run(self, root: Node) -> list[Defect]:
+        """Build the tree below the root; what is wrong in it."""
+        self._begin(root)
         at: int | None = root.body
         while self.places and at is not None:
             at = self._next_delimiter(at)
         self._end_from(0, self.source.size)
-        return root, self.defects
+        return self.defects
 
     def _next_delimiter(self, at: int) -> int | None:
         """Find the next delimiter line of an open multipart and act on it; where to go on, None at the end."""
+        places = self.places
         while (start := self._next_dashes(at)) is not None:
             line = _LINE.match(self.source.data, start)
             assert line is not None                # anything has a first line
             text, at = line[1].rstrip(b" \t"), line.end()
-            place, closed = self.places.get(text), self.places.get(text[:-2]) if text.endswith(b"--") else None
+            place, closed = places.get(text), places.get(text[:-2]) if text.endswith(b"--") else None
             if closed is not None and (place is None or closed < place):
                 self._close(closed, start)
                 return at
             if place is not None:
-                at = self._after_repeats(text, at)
-                self._begin_part(place, start, at)
-                return self.running[-1].body       # no header holds a delimiter
+                return self._begin_part(place, start, self._after_repeats(text, at))
         return None
 
     def _after_repeats(self, text: bytes, at: int) -> int:
         """Step over the same delimiter line again: no line ending is left to part the two (section 5.1.1)."""
-        while (line := _LINE.match(self.source.data, at)) and line[1].rstrip(b" \t") == text:
+        data = self.source.data
+        while data[at : at + 2] == b"--" and (line := _LINE.match(data, at)) and line[1].rstrip(b" \t") == text:
             at = line.end()
         return at
 
@@ -159,37 +158,39 @@ class _Scan:
             at -= 1                                # a pair of dashes may lie across
         return None
 
-    def _begin_part(self, place: int, delimiter: int, start: int) -> None:
-        parent = self.running[place]
+    def _begin_part(self, place: int, delimiter: int, start: int) -> int:
+        """Begin the part behind a delimiter line; where to look for the next one: no header holds a delimiter."""
+        source, parent = self.source, self.running[place]
         self._end_from(place + 1, self._before(delimiter))
         parent.delimiters.append(delimiter)
         if self.count >= self.limits.parts:
             self.defects.append(Defect(start, "too many parts: the rest is left unread"))
-            parent.children.append(Node(HeaderIndex(self.source, start, start), start, "application/octet-stream"))
-            self.running.append(parent.children[-1])
+            node = Node(HeaderIndex(source, start, start), source.size, "application/octet-stream")
+            self.running.append(node)
             self.places.clear()
-            return
-        default = "message/rfc822" if parent.type == "multipart/digest" else "text/plain"
-        header = HeaderIndex(self.source, start, self.source.size, nested=True)
-        self.defects += header.defects
-        parent.children.append(self._begin(header, default))
+        else:
+            default = "message/rfc822" if parent.type == "multipart/digest" else "text/plain"
+            node = Node(HeaderIndex(source, start, source.size, nested=True), source.size, default)
+            self.defects += node.header.defects
+            self._begin(node)
+        parent.children.append(node)
+        return self.running[-1].body
 
-    def _begin(self, header: HeaderIndex, default: str) -> Node:
-        """Open the part with this header, and the messages that it holds from its first octet on."""
-        first = node = self._run(header, default)
-        while _holds_message(node.type) and header.encoding not in _ENCODED and self._may_descend(node):
+    def _begin(self, node: Node) -> None:
+        """Open a part, and the messages that it holds from its first octet on."""
+        self._run(node)
+        while _holds_message(node.type) and node.header.encoding not in _ENCODED and self._may_descend(node):
             header = HeaderIndex(self.source, node.body, self.source.size, nested=True)
             self.defects += header.defects
-            node.children.append(self._run(header, "text/plain"))
+            node.children.append(Node(header, self.source.size, "text/plain"))
             node = node.children[0]
+            self._run(node)
         if node.type.startswith("multipart/") and self._may_descend(node):
             self._open(node)
-        return first
 
-    def _run(self, header: HeaderIndex, default: str) -> Node:
+    def _run(self, node: Node) -> None:
         self.count += 1
-        self.running.append(Node(header, self.source.size, default))
-        return self.running[-1]
+        self.running.append(node)
 
     def _may_descend(self, node: Node) -> bool:
         if len(self.running) <= self.limits.depth:
@@ -227,7 +228,7 @@ class _Scan:
 
     def _before(self, delimiter: int) -> int:
         """Where the line ending before a delimiter begins: it belongs to the delimiter (RFC 2046 section 5.1.1)."""
-        return delimiter - (2 if self.source.cut(max(delimiter - 2, 0), delimiter) == b"\r\n" else 1)
+        return delimiter - (2 if self.source.data[delimiter - 2 : delimiter] == b"\r\n" else 1)
 
 
 def _holds_message(kind: str) -> bool:
@@ -236,6 +237,7 @@ def _holds_message(kind: str) -> bool:
 
 
 DEFAULT_LIMITS: Final = Limits()
+_WITH_PARTS: Final = ("multipart/", "message/")
 _SEALED: Final = {
     *("multipart/signed", "multipart/encrypted"),
     *("application/pkcs7-mime", "application/x-pkcs7-mime"),
