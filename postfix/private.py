@@ -141,6 +141,10 @@ class PrivatePostfix:
         """Try all deferred mail again, now."""
         self._command("postqueue", "-f")
 
+    def retry(self, queue_id: str) -> None:
+        """Try one deferred message again, now."""
+        self._command("postqueue", "-i", queue_id)
+
     def queue(self) -> list[dict[str, Any]]:
         """The queue as `postqueue -j` tells it: one dict a message, with `queue_name`, `recipients` and so on."""
         return [json.loads(line) for line in self._command("postqueue", "-j").splitlines()]

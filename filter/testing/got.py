@@ -16,12 +16,17 @@ _REFUSED = (Fate.REJECTED, Fate.DEFERRED)
 
 
 class Got:
-    """The outcomes for the recipients of one message. Every assertion returns it, so that they chain."""
+    """The outcomes for the recipients of one message. Every assertion returns it, so that they chain.
 
-    def __init__(self, arrival: Arrival) -> None:
+    `arrival` is the message as it came to the handlers; `queue_id` is Postfix's, None where it never had it.
+    """
+
+    def __init__(self, arrival: Arrival, former: Got | None = None) -> None:
+        """`former` is what happened to the message before: recipients that are not brought again keep that."""
         self.arrival = arrival
+        self.queue_id: str | None = None
         self.asserted = False
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[str, Outcome] = dict(former._outcomes) if former else {}
 
     def __getitem__(self, address: str) -> Outcome:
         """The outcome for one recipient: `fate`, `reply`, `reason`, `message` (the result), `steps`."""
