@@ -12,6 +12,7 @@ from .arrival import Arrival
 from .envelope import Recipient
 from .message import Edit, Message
 from .receipt import Fate, Receipt, arrival_key, recipient_key
+from .received import own_received
 from .submission import Submission
 from .verdict import Reply
 
@@ -86,14 +87,16 @@ class Decision:
     """All outcomes, and what is to be reinjected.
 
     `order` has the recipient keys in RCPT order, twins twice; `whole` is the message-level outcome.
-    `members[i]` are the keys of the recipients of `groups[i]`. `ready`: receipts are written, and
-    nothing may undo the effects any more. `seconds`: how long deciding took.
+    `passes` is how often the message has come in by SMTP at our own Postfix. `members[i]` are the keys
+    of the recipients of `groups[i]`. `ready`: receipts are written, and nothing may undo the effects any
+    more. `seconds`: how long deciding took.
     """
 
     arrival: Arrival
     order: tuple[str, ...]
     outcomes: dict[str, Outcome]
     arrival_key: str
+    passes: int
     whole: Outcome | None = None
     groups: Sequence[Submission] = ()
     members: Sequence[tuple[str, ...]] = ()
@@ -145,13 +148,15 @@ class Decision:
 
 def undecided(arrival: Arrival) -> Decision:
     """The decision before anything has run."""
+    own = own_received(arrival.message, arrival.peer)
     order = tuple(recipient_key(recipient) for recipient in arrival.envelope.recipients)
     recipients = dict(zip(order, arrival.envelope.recipients, strict=True))
     return Decision(
         arrival=arrival,
         order=order,
         outcomes={key: Outcome(recipient, arrival.message) for key, recipient in recipients.items()},
-        arrival_key=arrival_key(arrival),
+        arrival_key=arrival_key(arrival, own),
+        passes=own.hops,
     )
 
 

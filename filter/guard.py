@@ -30,7 +30,7 @@ MOST_HOPS: Final = 999
 class Counter(Protocol):
     """Where answers are counted: the ledger."""
 
-    def add(self, name: str, n: int = 1, window: timedelta | None = None) -> int: ...
+    def add(self, name: str, n: int = 1, window: str | timedelta | None = None) -> int: ...
 
 
 class Answerable(Protocol):

@@ -268,7 +268,7 @@ class _Reader:
             self.findings.append(f"{where}: the handler {self.name} {what}")
         else:
             code = inspect.unwrap(function).__code__
-            self.findings.append(f"{code.co_filename}:{code.co_firstlineno}: {self.name}.{function.__name__} {what}")
+            self.findings.append(f"{code.co_filename}:{code.co_firstlineno}: {self.name}.{function.__name__}: {what}")
 
 
 _BY_SENDER: Final = object()

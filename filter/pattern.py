@@ -115,6 +115,7 @@ def reading(address: str) -> str | None:
 _BLANK: Final = re.compile(
     r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<shape>(?:\[(?:\\.|[^\]\\])+\][^{}]*(?:\{[0-9,]*\})?|[^{}])*))?\}"
 )
+_NOT_LITERAL: Final = re.compile(r"[\s()\[\]\\<>,;:]")
 _CLASS: Final = re.compile(r"\[\^?(?:\\[-\]\[\\^dw]|[^\]\[\\])+\](?:\+|\{\d{1,3}(?:,\d{1,3})?\})")
 _WORD: Final = re.compile(r"(?:\\[^A-Za-z0-9]|[^\\@{}()\[\]*+?^$|])+")
 
@@ -135,6 +136,10 @@ def _split(text: str, shapes: Mapping[str, str]) -> tuple[str | Blank, ...]:
             literal = text[at : end if end >= 0 else len(text)]
             if "}" in literal:
                 raise PatternError(f"{text!r} has a closing brace without its blank")
+            if found := _NOT_LITERAL.search(literal):
+                raise PatternError(
+                    f"{text!r} has a {found[0]!r} outside of a blank, where all text is literal and no address has one"
+                )
             parts.append(literal.lower())
             at += len(literal)
     return tuple(parts)

@@ -162,12 +162,20 @@ class Pipeline:
     def _try(self, decision: Decision, work: Work, give_up: Callable[[Reply], None]) -> None:
         if not decision.todo:
             return
-        if self.router.concerns(o.recipient.address for o in decision.todo.values() if o.recipient):
+        if decision.passes > self.settings.domains.max_hops:
+            reason = (
+                f"a loop: it came in by SMTP {decision.passes} times; does [filter] reinject lead to the filter again?"
+            )
+            for outcome in decision.todo.values():
+                outcome.end(Fate.HELD, "penstock", reason=reason)
+        elif self.router.concerns(o.recipient.address for o in decision.todo.values() if o.recipient):
             limit = self.settings.service.handler_time_limit.total_seconds()
 
             def late() -> None:
-                work.abandon()
-                give_up(HANDLER_TOO_SLOW)
+                try:
+                    work.abandon()
+                finally:
+                    give_up(HANDLER_TOO_SLOW)
 
             decision.take(*self._watch.run(lambda: self._run(decision, work), limit, late))
             self._end(decision)

@@ -24,7 +24,7 @@ from .arrival import Arrival
 from .envelope import Recipient
 from .message import Edit, Message
 from .message.edits import apply
-from .received import own_received
+from .received import OwnReceived
 from .verdict import Reply
 
 WHOLE: Final = ""
@@ -95,9 +95,8 @@ def recipient_key(recipient: Recipient) -> str:
     return _digest(recipient.address, recipient.orcpt, recipient.notify)
 
 
-def arrival_key(arrival: Arrival) -> str:
+def arrival_key(arrival: Arrival, own: OwnReceived) -> str:
     """All of the key but the message's digest, which is only needed where receipts are found or written."""
-    own = own_received(arrival.message, arrival.peer)
     ident = arrival.envelope.client.ident or own.queue_id
     return _digest(arrival.listener, str(own.hops), arrival.peer, ident, arrival.envelope.reverse_path)
 

@@ -59,8 +59,8 @@ def _network(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    if not re.match(r"(sqlite|postgresql)(\+[a-z0-9_]+)?://", value):
-        raise ValueError("not the address of a store; write sqlite:////absolute/path or postgresql://host/database")
+    if not re.match(r"sqlite(\+[a-z0-9_]+)?://", value):
+        raise ValueError("not the address of a store; write sqlite:////absolute/path/of/a/file.db")
     return value
 
 

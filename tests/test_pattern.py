@@ -58,6 +58,9 @@ def test_its_own_shape_wins_over_the_configuration():
         ("{a:[A-F]+}@x", "lower case"),
         ("{a:[z-a]+}@x", "bad character range"),
         ("{a:}@x", "words"),
+        ("(a|b)x@y", "literal"),
+        (r"a\.b@y", "literal"),
+        ("[a-z]+@y", "literal"),
     ],
 )
 def test_what_is_no_pattern_says_why(pattern, why):

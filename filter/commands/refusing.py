@@ -1,8 +1,8 @@
 """Whether a handler may refuse mail, told from its code: does any of its functions name `Reject`?
 
 A function that names it may never reach it, and one that refuses through a library is not seen; it is a hint
-for `penstock check`, which must not run handlers to find out. A stateful handler without an
-`otherwise` of its own refuses what does not fit its state.
+for `penstock check`, which must not run handlers to find out. That a stateful handler refuses what does not
+fit its state does not count: every one does.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ _WRAPPED: Final = ("fget", "func", "__func__")
 
 
 def refuses(handler: Handler) -> bool:
-    """Whether a handler's code, or what it leaves to us, may refuse mail."""
-    if handler.routes and handler.otherwise is None:
-        return True
+    """Whether a handler's code may refuse mail."""
     return any(_names_reject(function) for module in _modules(handler) for function in _functions(module))
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 
+from ..quantities import duration
 from .lock import FairLock
 from .rows import storable, when
 
@@ -58,9 +59,9 @@ class Ledger:
         self._now = now
         self._dry = dry
 
-    def add(self, name: str, n: int = 1, window: timedelta | None = None) -> int:
-        """Count `n` more, and return the count. With `window` the count starts anew when the window is over."""
-        return self._book.add(self._named(name), n, self._now, window, dry=self._dry)
+    def add(self, name: str, n: int = 1, window: str | timedelta | None = None) -> int:
+        """Count `n` more, and return the count. With `window` ("1h") the count starts anew when the window is over."""
+        return self._book.add(self._named(name), n, self._now, _span(window), dry=self._dry)
 
     def count(self, name: str) -> int:
         """The count now; 0 where nothing was counted, or its window is over."""
@@ -70,10 +71,10 @@ class Ledger:
         """The value kept under a name, or None."""
         return self._book.get(self._named(name), self._now)
 
-    def set(self, name: str, value: str, life: timedelta | None = None) -> None:
-        """Keep a value under a name, for ever or for `life`."""
+    def set(self, name: str, value: str, life: str | timedelta | None = None) -> None:
+        """Keep a value under a name, for ever or for `life` ("35d")."""
         if not self._dry:
-            self._book.set(self._named(name), value, self._now, life)
+            self._book.set(self._named(name), value, self._now, _span(life))
 
     def _named(self, name: str) -> str:
         """As the database takes it: names hold addresses, and an address may hold stray octets (as lone surrogates)."""
@@ -149,6 +150,10 @@ class LedgerBook:
 
     def _writing(self) -> _Writing:
         return _Writing(self._engine, self._lock)
+
+
+def _span(given: str | timedelta | None) -> timedelta | None:
+    return duration(given) if isinstance(given, str) else given
 
 
 class _Writing:

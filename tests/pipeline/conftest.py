@@ -62,7 +62,7 @@ def _settings(folder: Path, source: str, more: dict[str, Any]) -> Settings:
             "service": {"path": [str(folder)], "hostname": "mx.test", **more.pop("service", {})},
             "store": {"url": f"sqlite:///{folder}/penstock-{number}.db"},
             "filter": {"handlers": names, **more.pop("filter", {})},
-            "domains": {"owned": list(more.pop("owned", ()))},
+            "domains": {"owned": list(more.pop("owned", ())), **more.pop("domains", {})},
             "routing": {"host": r"lists\.test", **more.pop("routing", {})},
             "handlers": {names[0]: options} if options else {},
             **more,

@@ -312,3 +312,12 @@ def test_an_address_of_ours_that_no_route_knows_is_refused_at_rcpt(door):
     assert str(refuse("y@lists.test")) == "550 5.1.1 No such address here"
     assert refuse("X@Lists.TEST") is None
     assert refuse("y@else.test") is None
+
+
+def test_mail_that_goes_round_through_our_own_postfix_is_held_as_a_loop(door, plain):
+    port = door('@route("x@{host}")\ndef START(mail): pass\n', domains={"max_hops": 3})
+    own = plain[: plain.index(b"From:")]
+    assert port.brings("bob@else.test", raw=own * 2 + plain) == ["250 2.0.0 Ok"]
+    assert port.brings("bob@else.test", raw=own * 3 + plain) == ["250 2.0.0 Ok: held for review"]
+    [held] = port.store.held()
+    assert "does [filter] reinject lead to the filter again" in held.mail.reason

@@ -139,7 +139,7 @@ from datetime import timedelta
 
 @route("x@{host}")
 def START(mail):
-    count = mail.ledger.add("rate", window=timedelta(hours=1))
+    count = mail.ledger.add("rate", window="1h")
     known = mail.ledger.get("first")
     if known is None:
         mail.ledger.set("first", f"at {count}", life=timedelta(hours=2))
