@@ -58,6 +58,12 @@ class Message(Part):
         return apply(self._origin.view, self.edits)
 
     @property
+    def is_ascii(self) -> bool:
+        """Whether no octet is beyond ASCII, so that the message may go where 8BITMIME (RFC 6152) is not offered."""
+        views = (memoryview(chunk) for chunk in self.chunks())
+        return all(bytes(view[at : at + _PIECE]).isascii() for view in views for at in range(0, view.nbytes, _PIECE))
+
+    @property
     def body_start(self) -> int:
         """The offset in the source where the body begins: behind the header's empty line."""
         return self._origin_header.end
@@ -89,6 +95,9 @@ class Message(Part):
             return cls(raw)
         message = cls(raw)
         message._overlay = Overlay.replayed(message._index, base)
+        if message._overlay is None and all(edit.end <= message.body_start and not edit.body for edit in base):
+            header = b"".join(apply(origin.view[: message.body_start], base))
+            message._overlay = Overlay.rewritten(message._index, header)
         if message._overlay is None:
             message = cls(b"".join(apply(origin.view, base)))
             message._origin, message._base = origin, base
@@ -174,4 +183,5 @@ class Message(Part):
 
 
 _SEED: Final = 1 << 16
+_PIECE: Final = 1 << 20
 _KEY: Final = token_bytes(32)

@@ -11,6 +11,7 @@ from operator import itemgetter
 
 from .edits import Edit, Keep, Piece, Put
 from .header import HeaderIndex
+from .source import Source
 
 
 class Added:
@@ -57,6 +58,24 @@ class Overlay:
                 overlay.changes[number] = edit.data or None
             else:
                 return None
+        return overlay
+
+    @classmethod
+    def rewritten(cls, index: HeaderIndex, header: bytes) -> Overlay | None:
+        """The overlay that makes all of the block these octets; None where they are no such block.
+
+        Nor where they describe the body otherwise, which then reads otherwise. Equal fields at both ends stay.
+        """
+        new = HeaderIndex(Source(header), 0, len(header))
+        if not new.matches or new.end < len(header) or _frame(new) != _frame(index):
+            return None
+        old, raws = [match[0] for match in index.matches], [match[0] for match in new.matches]
+        head = _alike(old, raws)
+        tail = _alike(old[head:][::-1], raws[head:][::-1])
+        overlay = cls()
+        overlay.changes = dict.fromkeys(range(head, len(old) - tail))
+        if added := [Added(raw) for raw in raws[head : len(raws) - tail]]:
+            overlay.added[len(old) - tail] = added
         return overlay
 
     def copy(self) -> Overlay:
@@ -143,3 +162,15 @@ class Overlay:
 
 def _put(added: Added, main: bool) -> Put:
     return Put(added.raw, name=added.name if main else None, head=main)
+
+
+def _frame(index: HeaderIndex) -> tuple[bytes | str | None, ...]:
+    """What of a block an overlay cannot change, or not without another reading of the body."""
+    start, end = index.source.cut(index.start, index.first), index.source.cut(index.last, index.end)
+    return start, end, index.text(b"content-type"), index.text(b"content-transfer-encoding")
+
+
+def _alike(one: list[bytes], other: list[bytes]) -> int:
+    """How many octet strings at the beginning are equal."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -129,8 +129,7 @@ def _envelope(letter: Letter) -> Envelope:
     """The envelope of a letter: it says what the content and the addresses need of every relay."""
     addresses = (letter.sender, *letter.recipients)
     utf8 = letter.smtputf8 or not all(address.isascii() for address in addresses)
-    ascii_only = all(bytes(chunk).isascii() for chunk in letter.message.chunks())
-    body = "7BIT" if ascii_only else "8BITMIME"
+    body = "7BIT" if letter.message.is_ascii else "8BITMIME"
     return Envelope(letter.sender, body=body, smtputf8=utf8).to(*letter.recipients)
 
 

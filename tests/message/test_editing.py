@@ -418,6 +418,33 @@ class TestEdits:
         assert again.edits[:-1] == message.edits[:-1]
         assert any(isinstance(chunk, memoryview) and chunk.obj is raw for chunk in again.chunks())
 
+    @pytest.mark.parametrize(
+        ("header", "copies"),
+        [
+            (b"X-A: 1\r\nSubject: y\r\nX-B: 2\r\n\r\n", False),
+            (b"Received: new\r\n" + HEAD, False),
+            (HEAD, False),
+            (b"Subject: y\r\nContent-Type: text/html\r\n\r\n", True),
+            (b"Subject: y\r\n\n", True),
+            (b"Subject: y\r\n", True),
+            (b"Subject: y\r\n\r\nmore", True),
+            (b"\r\n", True),
+            (b"", True),
+        ],
+    )
+    def test_of_the_header_as_a_whole_copy_the_body_only_if_they_must(self, header: bytes, copies: bool) -> None:
+        raw = HEAD + b"x" * 100_000
+        edits = [Edit(0, len(HEAD), header)]
+        again = Message.with_edits(raw, edits)
+        assert list(again.edits) == edits
+        assert bytes(again) == header + b"x" * 100_000
+        assert [field.raw for field in again.fields] == [field.raw for field in Message(bytes(again)).fields]
+        again.add("X-C", "3", first=True)
+        assert Message(bytes(again))["X-C"] == "3"
+        assert bytes(again).endswith(b"x" * 100_000)
+        assert bytes(Message.with_edits(raw, again.edits)) == bytes(again)
+        assert (again._known.source.raw is not raw) is copies
+
     def test_further_ones_add_to_replayed_ones(self) -> None:
         message = Message(MIXED)
         message["Subject"] = "y"
