@@ -32,9 +32,9 @@ def decode_words(text: str) -> str:
                 done = match.end()
                 continue
             between = ""
-        shown += [decode(b"".join(pieces), charset), between]
+        shown += [decode(b"".join(pieces), charset), between] if pieces else [between]
         charset, pieces, done = name, [more], match.end()
-    return "".join([*shown, decode(b"".join(pieces), charset), text[done:]])
+    return "".join([*shown, decode(b"".join(pieces), charset), text[done:]]) if pieces else text
 
 
 def encode_words(text: str, first: int = LONGEST_WORD) -> list[str]:

@@ -150,11 +150,11 @@ def encoding_of(text: str | None) -> str:
 
 
 def unfold(raw: bytes) -> str:
-    """The text of a raw value: unfolded (RFC 5322 section 2.2.3) and trimmed; 8-bit as UTF-8, else Windows-1252."""
-    plain = raw.strip(b" \t\r\n")
-    if b"\n" in plain or b"\r" in plain:
-        plain = _FOLD.sub(b"", plain)
-    return guess_text(plain)
+    """The text of a raw value: unfolded (RFC 5322 section 2.2.3) and trimmed; 8-bit as UTF-8, else Windows-1252.
+
+    Within a field white space follows each line ending, so to unfold is to leave them all out.
+    """
+    return guess_text(raw.translate(None, b"\r\n").strip(b" \t"))
 
 
 def guess_text(raw: bytes) -> str:
@@ -193,4 +193,3 @@ _PREFIX: Final = re.compile(
     rb"(?:>?From (?![ \t]*:)[^\r\n]*+" + _EOL + rb")?+(?:(?:[ \t][^\r\n]*+" + _EOL + rb")++(?=[!-9;-~]++[ \t]*+:))?+"
 )
 _EMPTY_LINE: Final = re.compile(_EOL)
-_FOLD: Final = re.compile(rb"\r\n?(?=[ \t])|\n(?=[ \t])")
