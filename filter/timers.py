@@ -2,7 +2,8 @@
 
 A deadline runs once, whatever the number of workers and hosts: its transaction checks the version that
 it was read as, and the loser finds that there is nothing to do. A deadline that passed while nothing
-was running runs late.
+was running runs late. One that takes too long is given up like any run: it may hold the store's only
+write transaction, and all the others wait behind it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .run import Run, Surroundings
 from .store import Clash, Store, Work, is_store_failure
 from .tokens import Tokens
 from .verdict import Verdict
+from .watch import run_apart
 
 log = logging.getLogger("penstock")
 
@@ -44,6 +46,7 @@ class Timers:
         self._tokens = tokens
         self._clock = clock
         self._letters_ready = letters_ready
+        self._limit = settings.service.handler_time_limit.total_seconds()
 
     def run_due(self) -> int:
         """Run all deadlines that have come; returns how many ran. A failure is logged and tried again later.
@@ -59,7 +62,7 @@ class Timers:
             found = work.conversation(due.key)
             if found.version != due.version:
                 return False
-            self._call(handler, found, work)
+            run_apart(lambda: self._call(handler, found, work), self._limit, work.abandon)
             work.keep()
             work.commit([], [], "", "")
         except Clash:

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -60,8 +61,9 @@ class Watch:
         number = next(self._numbers)
         with self._guard:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="penstock-watch", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._look, name="penstock-watch", daemon=True)
+                thread.start()  # raises where there are no threads: then the next run tries again
+                self._thread = thread
             self._runs[number] = run
         try:
             return function()
@@ -88,10 +90,36 @@ class Watch:
 
     def _give_up(self, run: _Run) -> None:
         self.given_up += 1
-        frame = sys._current_frames().get(run.thread)
-        stack = "".join(traceback.format_stack(frame)) if frame else ""
-        log.error("a handler was still running after %g s; it is given up here:\n%s", run.seconds, stack)
+        _log_stack(run.thread, run.seconds)
         try:
             run.give_up()
         except Exception:
             log.exception("giving a run up failed")
+
+
+def run_apart(function: Callable[[], Result], seconds: float, give_up: Callable[[], None]) -> Result:
+    """What `function` returns or raises in a thread of its own: for who has no client that waits, but other work.
+
+    If it does not end within `seconds`, `give_up` is called, and GivenUp raised at once, whether it ever ends or not.
+    """
+    outcome: Future[Result] = Future()
+
+    def apart() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=apart, name="penstock-apart", daemon=True)
+    thread.start()
+    if not wait([outcome], seconds).done:
+        _log_stack(thread.ident or 0, seconds)
+        give_up()
+        raise GivenUp
+    return outcome.result()
+
+
+def _log_stack(thread: int, seconds: float) -> None:
+    frame = sys._current_frames().get(thread)
+    stack = "".join(traceback.format_stack(frame)) if frame else ""
+    log.error("a handler was still running after %g s; it is given up here:\n%s", seconds, stack)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from penstock.filter.verdict import Reject
-from penstock.filter.watch import GivenUp, Watch
+from penstock.filter.watch import GivenUp, Watch, run_apart
 
 
 def never():
@@ -60,3 +60,28 @@ def test_giving_up_that_fails_does_not_end_the_watch(caplog):
             watch.run(lambda go_on=go_on: go_on.wait(30), 0.01, give_up)
     assert watch.given_up == 2
     watch.close()
+
+
+def test_a_watch_that_found_no_thread_tries_again(monkeypatch):
+    def no_thread(self):
+        raise RuntimeError("can't start new thread")
+
+    watch, go_on = Watch(), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError):
+            watch.run(lambda: 7, 5, never)
+    with pytest.raises(GivenUp):
+        watch.run(lambda: go_on.wait(30), 0.01, go_on.set)
+    watch.close()
+
+
+def test_a_run_apart_is_given_up_although_it_never_ends():
+    assert run_apart(lambda: 7, 5, never) == 7
+    with pytest.raises(Reject):
+        run_apart(lambda: (_ for _ in ()).throw(Reject(550, "5.7.1", "no")), 5, never)
+    go_on, given_up = threading.Event(), []
+    with pytest.raises(GivenUp):
+        run_apart(lambda: go_on.wait(30), 0.01, lambda: given_up.append(go_on.is_set()))
+    assert given_up == [False]
+    go_on.set()

@@ -161,20 +161,14 @@ class Server:
             time.sleep(_BREATH)
 
     def _serve(self, connection: socket.socket, peer: Peer) -> None:
-        session = Session(Wire(connection, self._door.limits.idle), self._door, peer)
+        session = Session(Wire(connection, self._door.limits.idle), self._door, peer, self._forget)
         with self._changed:
             self._sessions.add(session)
         try:
-            threading.Thread(target=self._run, args=(session,), name=f"penstock-port-{peer.name}", daemon=True).start()
+            threading.Thread(target=session.run, name=f"penstock-port-{peer.name}", daemon=True).start()
         except BaseException:
             self._forget(session)
             raise
-
-    def _run(self, session: Session) -> None:
-        try:
-            session.run()
-        finally:
-            self._forget(session)
 
     def _forget(self, session: Session) -> None:
         with self._changed:

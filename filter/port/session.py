@@ -40,10 +40,12 @@ class Peer:
 class Session:
     """The conversation over one connection; `run` in a thread of its own."""
 
-    def __init__(self, wire: Wire, door: Door, peer: Peer) -> None:
+    def __init__(self, wire: Wire, door: Door, peer: Peer, leave: Callable[[Session], None]) -> None:
+        """`leave` is called when the session is over for its client, even if a handler never lets its thread go."""
         self._wire = wire
         self._door = door
         self._peer = peer
+        self._leave = leave
         self._hello: str | None = None
         self._lmtp = False
         self._client = Client()
@@ -74,6 +76,7 @@ class Session:
             log.exception("event=fault peer=%s after=%s", self._peer.name, verb)
         finally:
             self._wire.close()
+            self._leave(self)
             log.debug("event=disconnect peer=%s", self._peer.name)
 
     def drain(self) -> None:
@@ -89,6 +92,7 @@ class Session:
     def _give_up(self, answers: Sequence[Reply]) -> None:
         """From another thread, while ours is in a handler that takes too long: answer in its place, and break off."""
         self._open = False
+        self._leave(self)
         for reply in answers:
             self._answer(reply)
         try:

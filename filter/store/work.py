@@ -10,6 +10,7 @@ and then, its connection closed, so that a handler that never returns holds no l
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -50,6 +51,7 @@ class Work:
         self._savepoint: NestedTransaction | None = None
         self._session: Session | None = None
         self._abandoned = False
+        self._guard = threading.Lock()
 
     # `effects` are those of the scope that is open, `kept` those of the scopes before it.
 
@@ -149,7 +151,7 @@ class Work:
         """Undo what is not committed, and give connection and lock back."""
         if self._abandoned:
             return  # its connection is closed already
-        connection, self._connection = self._connection, None
+        connection = self._parted()
         self.drop()
         if connection is not None:
             try:
@@ -160,7 +162,7 @@ class Work:
     def abandon(self) -> None:
         """Undo everything from another thread than the one that runs."""
         self._abandoned = True
-        connection, self._connection = self._connection, None
+        connection = self._parted()
         if connection is None:
             return
         try:
@@ -169,6 +171,12 @@ class Work:
             connection.invalidate()
         finally:
             self._lock.release()
+
+    def _parted(self) -> Connection | None:
+        """The connection, for one caller alone: the run may end in the very moment in which it is given up."""
+        with self._guard:
+            connection, self._connection = self._connection, None
+            return connection
 
     def _open(self) -> None:
         if not self._lock.acquire(BUSY_SECONDS):

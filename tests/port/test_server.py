@@ -18,6 +18,8 @@ import pytest
 from penstock.filter.port import Limits, Listener, listen
 from penstock.filter.port import server as module
 from penstock.filter.port.endpoint import Endpoint
+from penstock.filter.verdict import Reply
+from penstock.filter.watch import GivenUp
 
 LINES = b"X" * 70 + b"\r\n"
 
@@ -274,3 +276,22 @@ def test_garbage(port: Any, caplog: pytest.LogCaptureFixture) -> None:
     with port.smtp() as client:
         assert client.mail("last@x.test").startswith("250")
     assert "event=fault" not in caplog.text
+
+
+def test_a_session_that_was_given_up_takes_no_place(serve: Callable[..., Any]) -> None:
+    """A handler that never ends keeps its thread; it must not keep out new clients, nor the end of the service."""
+    port = serve(Limits(connections=1))
+    go_on = threading.Event()
+
+    def decide(arrival: Any, give_up: Callable[[Reply], None]) -> Any:
+        give_up(Reply(451, "4.3.0", "too slow"))
+        go_on.wait(20)
+        raise GivenUp
+
+    port.pipeline.decide = decide
+    with port.lmtp() as stuck:
+        assert stuck.mail("ann@x.test").startswith("451 4.3.0")
+        with port.lmtp() as other:
+            assert other.ask("NOOP") == ["250 2.0.0 Ok"]
+        assert port.server.stop(5)
+    go_on.set()
