@@ -20,7 +20,8 @@ LONGEST_WORD: Final = 75
 def decode_words(text: str) -> str:
     """The text with its encoded words decoded; white space between two of them is dropped (section 6.2)."""
     shown: list[str] = []
-    charset, pieces, done = "", list[bytes](), 0   # of the words that are joined, and where the last one ends
+    pieces: list[bytes] = []                       # the octets of words that are joined
+    charset, done = "", 0                          # their charset, and where the last one ends
     for match in _WORD.finditer(text):
         name = match[1].lower()
         if codec(name) is None or (more := _octets(match[2], match[3])) is None:
@@ -76,7 +77,7 @@ def _octets(encoding: str, encoded: str) -> bytes | None:
         raw = encoded.encode("ascii")
         if encoding in "Qq":
             return binascii.a2b_qp(raw, header=True)
-        return from_base64(raw)
+        return from_base64(raw) or (None if raw.strip(b"= ") else b"")
     except ValueError:                             # not ASCII
         return None
 

@@ -157,7 +157,20 @@ class Overlay:
         if behind and not index.matches[-1][3] and behind - 1 not in self.changes:
             yield Put(eol, head=main)              # the source ends within its last field
         yield from (_put(added, main) for added in self.added.get(behind, ()))
-        yield Keep(index.last, index.end) if index.closed else Put(eol, head=main)
+        if index.closed and not self._frees_cr(index):
+            yield Keep(index.last, index.end)
+        else:
+            yield Put(eol, index.last, index.end, head=main)
+
+    def _frees_cr(self, index: HeaderIndex) -> bool:
+        """Whether a bare CR comes to stand before the LF of the empty line: the two would be one line ending."""
+        source, behind = index.source, len(index.matches)
+        if self.changes.get(behind - 1, b"") is not None or source.cut(index.last, index.end) != b"\n":
+            return False
+        left = next((n for n in range(behind, -1, -1) if self.added.get(n) or (n < behind and self.holds(n))), None)
+        if left is None:
+            return source.cut(max(index.start - 1, 0), index.start) == b"\r"
+        return left < behind and self.holds(left) and (self.changes.get(left) or index.matches[left][0]).endswith(b"\r")
 
 
 def _put(added: Added, main: bool) -> Put:

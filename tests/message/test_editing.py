@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -84,6 +85,25 @@ class TestFields:
         message.insert(5, "A", "1")
         message.insert(0, "B", "2")
         assert bytes(message) == b"B: 2\nA: 1\n\nbody"
+
+    @pytest.mark.parametrize(
+        ("raw", "result"),
+        [
+            (b"A: 1\rB: 2\n\nbody", b"A: 1\r\r\nbody"),
+            (b"A: 1\rB: 2\r\n\nbody", b"A: 1\r\r\nbody"),
+            (b"From x\rB: 2\n\nbody", b"\nbody"),
+        ],
+    )
+    def test_a_bare_cr_never_joins_the_lf_of_the_empty_line(self, raw: bytes, result: bytes) -> None:
+        message = Message(raw)
+        del message["B"]
+        assert bytes(message) == result
+        assert bytes(Message(result).raw_body) == b"body"
+
+    def test_a_bare_cr_of_a_delimiter_line_stays_one_too(self) -> None:
+        message = Message(b"Content-Type: multipart/mixed; boundary=b\n\n--b\rA: 1\n\nbody\n--b--\n")
+        del message.parts[0]["A"]
+        assert Message(bytes(message)).parts[0].content == b"body"
 
     def test_a_field_keeps_its_identity_after_others_are_gone(self) -> None:
         message = Message(HEAD)
@@ -391,6 +411,55 @@ class TestParts:
         assert bytes(message) != raw
 
 
+class TestNeverWorse:
+    """Long lines and 8-bit content: what is left alone stays as it came, what is written is within the rules."""
+
+    LONG = b"Subject: caf\xe9 " + b"x" * 2000 + b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + b"\xe9" * 5000
+
+    def test_what_is_left_alone(self) -> None:
+        message = Message(self.LONG)
+        message["X-A"] = "1"
+        assert bytes(message) == self.LONG.replace(b"8bit\r\n", b"8bit\r\nX-A: 1\r\n", 1)
+        message.attach(b"\0", filename="x")
+        assert self.LONG.splitlines()[0] in bytes(message)
+        assert b"\r\n\r\n" + b"\xe9" * 5000 + b"\r\n" in bytes(message)
+
+    def test_what_is_written(self) -> None:
+        message = Message(self.LONG)
+        message["Subject"] = message["Subject"] or ""
+        message.text = message.text + "ü"
+        assert longest_line(bytes(message)) <= 998
+        assert bytes(message).isascii()
+        again = Message(bytes(message))
+        assert again["Subject"] == "café " + "x" * 2000
+        assert again.text == "é" * 5000 + "ü"
+
+    @pytest.mark.parametrize("encoding", ["8bit", "binary"])
+    def test_8bit_stays_8bit_and_7bit_does_not_become_it(self, encoding: str) -> None:
+        eight = Message(f"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: {encoding}\n\nä".encode())
+        eight.text = "äö"
+        assert (eight["Content-Transfer-Encoding"], bytes(eight)[-4:]) == (encoding, "äö".encode())
+        seven = Message(b"Content-Type: text/plain; charset=utf-8\n\na")
+        seven.text = "äö"
+        assert bytes(seven).isascii()
+
+    def test_around_8bit_is_8bit(self) -> None:
+        message = Message("Content-Transfer-Encoding: 8bit\n\nä".encode())
+        message.wrap("mixed").wrap("related")
+        kinds = [(part.content_type, part["Content-Transfer-Encoding"]) for part in message.walk()]
+        assert kinds == [("multipart/related", "8bit"), ("multipart/mixed", "8bit"), ("text/plain", "8bit")]
+        message.unwrap()
+        message.unwrap()
+        assert bytes(message) == "Content-Transfer-Encoding: 8bit\nMIME-Version: 1.0\n\nä".encode()
+
+    def test_around_an_8bit_message_that_is_attached(self) -> None:
+        message = Message(MIXED.replace(b"iso-8859-1", b"utf-8").replace(b"8bit", b"7bit").replace(b"\xfc\xdf", b"us"))
+        message.parts[0].attach(Message("Subject: ä\n\nö".encode()))
+        outer, inner, attached = (message, message.parts[0], message.parts[0].parts[1])
+        assert {part["Content-Transfer-Encoding"] for part in (outer, inner, attached)} == {"8bit"}
+        assert inner.parts[0]["Content-Transfer-Encoding"] == "7bit"
+
+
 class TestEdits:
     def test_are_json(self) -> None:
         message = Message(MIXED)
@@ -474,6 +543,7 @@ def change_something(message: Message, dice: random.Random) -> None:
         lambda: part.__setitem__(dice.choice(["Subject", "X-A", "Comments"]), dice.choice(VALUES)),
         lambda: part.__delitem__(dice.choice(["Subject", "From", "To", "Received", "X-A"])),
         lambda: part.add(dice.choice(["Subject", "X-A"]), dice.choice(VALUES), first=dice.random() < 0.5),
+        lambda: part.insert(dice.randrange(9), "X-A", dice.choice(VALUES)),
         lambda: others and dice.choice(others).remove(),
         lambda: others and setattr(dice.choice(others), "value", dice.choice(VALUES)),
         lambda: setattr(part, "text", dice.choice([*TEXTS, part.text + "-- \nfoot"])),
@@ -487,6 +557,10 @@ def change_something(message: Message, dice: random.Random) -> None:
     ]
     with message.unseal():
         dice.choice(changes)()
+
+
+def longest_line(raw: bytes) -> int:
+    return max(map(len, re.split(rb"\r\n?|\n", raw)))
 
 
 def shape(message: Message) -> list[tuple[str, bytes | None, list[str]]]:
@@ -514,6 +588,8 @@ def test_random_edits_over_the_corpus(corpus: list[Path], seed: int) -> None:
         result = bytes(message)
         assert message.size == len(result), path
         assert bytes(Message.with_edits(raw, message.edits)) == result, path
+        assert longest_line(result) <= max(998, longest_line(raw)), path
+        assert result.isascii() or not raw.isascii(), path
         assert shape(Message(result)) == shape(message), path
 
 
