@@ -109,7 +109,7 @@ class FilterSettings:
     spool_above: Octets = field(default=1024**2, metadata=means("The most octets of a message in memory."))
     recipient_limit: Count = field(default=1000, metadata=means("The most recipients of one message."))
     line_length_limit: Octets = field(
-        default=4096, metadata=means("The longest command line, in octets; lines of mail have no limit.")
+        default=8192, metadata=means("The longest command line, in octets; lines of mail have no limit.")
     )
     connection_limit: Count = field(default=200, metadata=means("The most connections at a time."))
     timeout: Span = field(default=timedelta(seconds=300), metadata=means("How long a peer may be silent."))

@@ -35,7 +35,8 @@ class Rule:
         default=(), metadata=means("Patterns of the client's host name: `*.example.org`; `unknown` where it has none.")
     )
     source: tuple[Literal["local", "remote"], ...] = field(
-        default=(), metadata=means("Whether Postfix took the message from its own host and networks, or from outside.")
+        default=(),
+        metadata=means("Whether Postfix took the message from its own host and networks; all else is remote."),
     )
     helo: tuple[str, ...] = field(default=(), metadata=means("Patterns of what the client called itself."))
     sender: tuple[str, ...] = field(
@@ -132,7 +133,7 @@ def _client_name(mail: Mail, rule: Rule, options: Options) -> bool:
 
 
 def _source(mail: Mail, rule: Rule, options: Options) -> bool:
-    return not rule.source or (mail.client.source or "").lower() in rule.source
+    return not rule.source or ("local" if mail.client.source == "LOCAL" else "remote") in rule.source
 
 
 def _helo(mail: Mail, rule: Rule, options: Options) -> bool:

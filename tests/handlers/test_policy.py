@@ -117,6 +117,12 @@ def test_conditions(condition, holds, request):
     got.discarded("rule 1") if holds else got.unchanged()
 
 
+@site({"action": "discard", "source": ["remote"]})
+def test_a_client_of_whom_nothing_is_known_is_remote(penstock):
+    send(penstock, source=None).discarded()
+    send(penstock, source="LOCAL").unchanged()
+
+
 @site({"action": "discard", "client": ["192.0.2.0/24", "2001:db8::/32"]})
 @pytest.mark.parametrize("address", ["::ffff:192.0.2.1", "2001:db8::25", "2001:db8::25%eth0"])
 def test_addresses_in_all_their_spellings(penstock, address):

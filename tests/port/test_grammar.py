@@ -147,7 +147,7 @@ def test_xforward_tells_what_is_announced_and_known() -> None:
     assert list(xforward.commands(Client(), list(xforward.ATTRIBUTES))) == []
 
 
-@pytest.mark.parametrize("rest", ["", "NAME", "NAME=a FOO=b", "NAME=" + "x" * 256, "NAME=a  ADDR=b"])
+@pytest.mark.parametrize("rest", ["", "NAME", "NAME=a FOO=b", "NAME=a  ADDR=b"])
 def test_bad_xforward(rest: str) -> None:
     with pytest.raises(Refused, match=r"501 5\.5\.4"):
         xforward.merged(Client(), rest)

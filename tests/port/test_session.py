@@ -266,3 +266,12 @@ def test_a_client_that_vanishes_delivers_nothing(port: Any, caplog: pytest.LogCa
         assert client.mail("last@x.test").startswith("250")
     assert [letter.commands[-1] for letter in port.sink.letters] == [b"RCPT TO:<last@x.test>"]
     assert "event=lost" in caplog.text
+
+
+def test_a_helo_of_any_length_takes_ident_and_source_from_nobody(port: Any) -> None:
+    """Postfix's lmtp and smtp pass on what the client said, up to 2,048 octets, each of them three in xtext."""
+    with port.lmtp() as client:
+        assert client.ask(f"XFORWARD PROTO=ESMTP HELO={'+2B' * 2040} IDENT=4ABC SOURCE=REMOTE") == ["250 2.0.0 Ok"]
+        assert client.mail("bob@x.test").startswith("250")
+    told = port.pipeline.arrivals[0].envelope.client
+    assert (told.helo, told.ident, told.source) == ("+" * 255, "4ABC", "REMOTE")
