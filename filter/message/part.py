@@ -7,6 +7,7 @@ it is read and changed like any other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 from weakref import ref
@@ -76,7 +77,8 @@ class Part(Fields):
     def disposition(self) -> str:
         """`attachment`, `inline` or another word of Content-Disposition, in lower case; "" where there is none."""
         field = self.field("Content-Disposition")
-        return field.token if field else ""
+        words = field.token.split() if field else []
+        return words[0] if words else ""
 
     @property
     def filename(self) -> str | None:
@@ -99,6 +101,18 @@ class Part(Fields):
     def is_multipart(self) -> bool:
         """Whether this is a multipart whose parts were found."""
         return self.content_type.startswith("multipart/") and bool(self._children())
+
+    @property
+    def preamble(self) -> bytes:
+        """What stands before the first part of a multipart, as it came (RFC 2046 section 5.1.1); nobody is shown it."""
+        first = self._node.delimiters[:1] if self.is_multipart else []
+        return _LAST_EOL.sub(b"", self._cut(self._node.body, first[0])) if first else b""
+
+    @property
+    def epilogue(self) -> bytes:
+        """What stands behind the closing delimiter of a multipart, as it came."""
+        close = self._node.close if self.is_multipart else None
+        return _FIRST_LINE.sub(b"", self._cut(close, self._node.end), count=1) if close is not None else b""
 
     @property
     def is_attachment(self) -> bool:
@@ -191,7 +205,8 @@ class Part(Fields):
 
     def _set_content(self, content: bytes, *, text: bool) -> None:
         declared = self._encoding
-        encoding = transfer.fitting(content, self._eol, text=text, declared=declared)
+        beyond = not (self._raw_body if self._body is None else self._body).isascii()
+        encoding = transfer.fitting(content, self._eol, text=text, declared=declared, beyond=beyond)
         if encoding != (declared or "7bit"):
             self["Content-Transfer-Encoding"] = encoding
             self._declare_mime()
@@ -269,8 +284,10 @@ class Part(Fields):
 
     @property
     def _raw_body(self) -> bytes:
-        node = self._node
-        return node.header.source.cut(node.body, node.end)
+        return self._cut(self._node.body, self._node.end)
+
+    def _cut(self, start: int, end: int) -> bytes:
+        return self._node.header.source.cut(start, end)
 
     def _content_type(self) -> ContentType:
         if not self._overlay:
@@ -307,4 +324,6 @@ class Part(Fields):
         return any(part._is_changed for part in self._parts or ())
 
 
+_FIRST_LINE: Final = re.compile(rb"[^\r\n]*+(?:\r\n?|\n|\Z)")
+_LAST_EOL: Final = re.compile(rb"(?:\r\n|\r|\n)\Z")
 _FIRST_ONLY: Final = {"multipart/signed", "multipart/related", "multipart/report"}

@@ -1,7 +1,7 @@
 """Changes to the shape of a message: replace, remove, attach, wrap, unwrap, and footers.
 
 Each works on the overlay only; rendering finds the octets. The header fields that describe a body (Content-*)
-go where the body goes (RFC 2045 section 3).
+go where the body goes (RFC 2045 section 3), and what is around a part of 8bit is 8bit too.
 """
 
 from __future__ import annotations
@@ -70,13 +70,15 @@ def wrap(part: Part, subtype: str) -> Part:
     part._editing_body()
     _declare_type(part)
     boundary = part._new_boundary()
-    value = f'multipart/{subtype}; boundary="{boundary}"'
+    lines = [("Content-Type", f'multipart/{subtype}; boundary="{boundary}"')]
+    if part._encoding in transfer.BEYOND_7BIT:
+        lines.append(("Content-Transfer-Encoding", part._encoding))
     siblings = _siblings(part)
     if siblings is None:
-        return _wrap_message(part, value, boundary)
+        return _wrap_message(part, lines, boundary)
     parent = part.parent
     assert parent is not None                      # a part with siblings has one
-    whole = _new_part(parent, [("Content-Type", value)], b"")
+    whole = _new_part(parent, lines, b"")
     whole._node.boundary = boundary.encode()
     whole._parts, whole._reshaped = [part], True
     siblings[siblings.index(part)] = whole
@@ -122,7 +124,7 @@ def append_text(part: Part, plain: str, html: str | None) -> None:
         marked_up.text = text[:at] + html + text[at:]
 
 
-def _wrap_message(message: Part, value: str, boundary: str) -> Part:
+def _wrap_message(message: Part, lines: list[tuple[str, str]], boundary: str) -> Part:
     """The message's body and Content fields move into a part of their own; the object stays the message."""
     from .part import Part
 
@@ -132,7 +134,8 @@ def _wrap_message(message: Part, value: str, boundary: str) -> Part:
     _take_body(message, inner)
     for field in _content_fields(message):
         field.remove()
-    message["Content-Type"] = value
+    for name, value in lines:
+        message[name] = value
     message._declare_mime()
     outer = Node(HeaderIndex(Source(b""), 0, 0), 0, "text/plain")
     outer.boundary = boundary.encode()
@@ -163,7 +166,16 @@ def _append(whole: Part, lines: list[tuple[str, str]], body: bytes) -> Part:
     new = _new_part(whole, lines, body)
     whole._children().append(new)
     whole._reshaped = True
+    _declare_encoding(new)
     return new
+
+
+def _declare_encoding(part: Part) -> None:
+    """Say of all around a part that is not 7bit that they are not, either (RFC 2045 section 6.4)."""
+    around: Part | None = part
+    while part._encoding in transfer.BEYOND_7BIT and (around := around and around.parent) is not None:
+        if around._encoding in ("", "7bit"):
+            around["Content-Transfer-Encoding"] = part._encoding
 
 
 def _declare_type(part: Part) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from ..words import from_base64
 
+BEYOND_7BIT: Final = {"8bit", "binary"}
 LONGEST_LINE: Final = 998
 """The most octets that a line may have, its ending not counted (RFC 5322 section 2.1.1)."""
 
@@ -34,11 +35,12 @@ def encode(content: bytes, encoding: str, eol: bytes) -> bytes:
     return content
 
 
-def fitting(content: bytes, eol: bytes, *, text: bool, declared: str = "") -> str:
+def fitting(content: bytes, eol: bytes, *, text: bool, declared: str = "", beyond: bool = False) -> str:
     """The encoding for this content: the declared one where it serves, else the plainest that does.
 
     Line endings of `text` may become others; of all else they are content. Text with few octets beyond ASCII
-    becomes quoted-printable, the rest base64.
+    becomes quoted-printable, the rest base64. 8bit serves only in place of octets `beyond` ASCII: a message that
+    came without any may be under way to where 8BITMIME is not known.
     """
     lines = b"\0" not in content and (text or _ends_lines_with(content, eol))
     if declared == "base64" or not lines:
@@ -47,8 +49,8 @@ def fitting(content: bytes, eol: bytes, *, text: bool, declared: str = "") -> st
         return declared
     if not _LONG_LINE.search(content):
         if content.isascii():
-            return declared if declared in ("8bit", "binary") else "7bit"
-        if declared in ("8bit", "binary"):
+            return declared if declared in BEYOND_7BIT else "7bit"
+        if declared in BEYOND_7BIT and beyond:
             return declared
     return "quoted-printable" if len(_UNSAFE.findall(content)) * 6 <= len(content) else "base64"
 

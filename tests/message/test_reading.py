@@ -56,6 +56,9 @@ class TestHeader:
             (b"Subject: =?nonsense?q?=E4?= =?utf-8?q?=C3=A4?=\n\n", "=?nonsense?q?=E4?= ä"),
             (b"Subject: =?utf-8?z?=E4?= =?utf-8?q?open\n\n", "=?utf-8?z?=E4?= =?utf-8?q?open"),
             (b"Subject: =?utf-8?b?R3I?=\n\n", "Gr"),
+            (b"Subject: =?utf-8?b?!?= =?utf-8?b??= =??q?x?= =?utf-8?q?ok?=\n\n", "=?utf-8?b?!?=  =??q?x?= ok"),
+            (b"Subject: =?gb2312?B?1tC5+g==?= =?unknown-8bit?q?_=E4?=\n\n", "中国 ä"),
+            (b"Subject: a =?utf-8?q?=0D=0ABcc:_x=40y?=\n\n", "a   Bcc: x@y"),
             (b"Body only\n", None),
             (b"\nSubject: x\n", None),
             (b"", None),
@@ -106,6 +109,10 @@ class TestHeader:
             ("Mon, 5 Jan 2026 10:00:00 +0200", datetime(2026, 1, 5, 10, tzinfo=timezone(timedelta(hours=2)))),
             ("5 Jan 2026 10:00:00 -0000", datetime(2026, 1, 5, 10, tzinfo=UTC)),
             ("Mon, 5 Jan 26 10:00:00 GMT", datetime(2026, 1, 5, 10, tzinfo=UTC)),
+            ("Mon, 5 Jan 2026 10:00:00 +0200 (CEST)", datetime(2026, 1, 5, 10, tzinfo=timezone(timedelta(hours=2)))),
+            ("Mon Jan  5 10:00:00 2026", datetime(2026, 1, 5, 10, tzinfo=UTC)),
+            ("Mon, 5 Jan 2026 10:00 EST", datetime(2026, 1, 5, 15, tzinfo=UTC)),
+            ("", None),
             ("today", None),
             ("Mon, 99 Jan 2026 10:00:00 +0000", None),
             ("Mon, 5 Jan 2026 10:00:00 +99999999", None),
@@ -126,6 +133,29 @@ class TestStructure:
         assert message.parts[0].parent is message
         assert message.is_multipart
 
+    @pytest.mark.parametrize("eol", ["\r\n", "\n", "\r"])
+    def test_preamble_and_epilogue(self, eol: str) -> None:
+        message = of(
+            *("Content-Type: multipart/mixed; boundary=b", "", "one", "two", "--b", ""),
+            *("Content-Type: multipart/mixed; boundary=c", "", "text", "--b-- ", "three", "", "four"),
+            eol=eol,
+        )
+        around = (eol.join(["one", "two"]).encode(), eol.join(["three", "", "four"]).encode())
+        assert (message.preamble, message.epilogue) == around
+        assert [(part.preamble, part.epilogue) for part in message.parts] == [(b"", b"")]
+        message["Subject"] = "x"
+        message.parts[0].remove()
+        assert (message.preamble, message.epilogue) == around
+        message.replace("text")
+        assert (message.preamble, message.epilogue) == (b"", b"")
+
+    @pytest.mark.parametrize(
+        ("lines", "epilogue"), [(["--b", "", "x", "--b--"], b""), (["--b", "", "x"], b""), (["--b", "--b--", ""], b"")]
+    )
+    def test_without_preamble_or_epilogue(self, lines: list[str], epilogue: bytes) -> None:
+        message = of("Content-Type: multipart/mixed; boundary=b", "", *lines)
+        assert (message.preamble, message.epilogue) == (b"", epilogue)
+
     def test_boundaries_that_are_prefixes_of_each_other(self) -> None:
         message = of(
             *("Content-Type: multipart/mixed; boundary=b", "", "--b", "Content-Type: multipart/mixed; boundary=bb", ""),
@@ -144,6 +174,17 @@ class TestStructure:
     def test_unterminated(self) -> None:
         message = of("Content-Type: multipart/mixed; boundary=b", "", "--b", "", "one", "")
         assert message.parts[0].content == b"one\r\n"
+
+    def test_a_digest_of_messages(self) -> None:
+        message = of(
+            *("Content-Type: multipart/digest; boundary=b", "", "--b", "", "Subject: 1", "", "one", "--b", ""),
+            *("Subject: 2", "Content-Type: text/html", "", "two", "--b", "Content-Type: text/plain", "", "3", "--b--"),
+        )
+        assert [part.content_type for part in message.walk()] == [
+            *("multipart/digest", "message/rfc822", "text/plain", "message/rfc822", "text/html", "text/plain")
+        ]
+        assert [part["Subject"] for part in message.walk() if part["Subject"]] == ["1", "2"]
+        assert message.defects == ()
 
     def test_an_attached_message(self) -> None:
         message = of(
@@ -242,6 +283,11 @@ class TestContent:
             (['Content-Disposition: a; filename="a.\u202etxt.exe"'], "a.\u202etxt.exe", (".txt", ".exe")),
             (["Content-Disposition: a; filename=C:\\x.y\\a"], "C:\\x.y\\a", ()),
             (["Content-Disposition: attachment"], None, ()),
+            (["Content-Disposition: attachment; filename=a.exe; filename=b.txt"], "a.exe", (".exe",)),
+            (['Content-Disposition: attachment; filename="a.exe'], "a.exe", (".exe",)),
+            (['Content-Disposition: a; filename="=?utf-8?q?=C3=A4?= =?utf-8?q?=2Eexe?="'], "ä.exe", (".exe",)),
+            (["Content-Disposition: a; filename*=utf-8''a%ZZ.exe"], "a%ZZ.exe", (".exe",)),
+            (["Content-Disposition: a; filename*0=a; filename*2=c; filename*1*=%62"], "abc", ()),
         ],
     )  # fmt: skip
     def test_file_names(self, fields: list[str], name: str | None, extensions: tuple[str, ...]) -> None:
