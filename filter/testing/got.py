@@ -26,6 +26,7 @@ class Got:
         self.arrival = arrival
         self.queue_id: str | None = None
         self.asserted = False
+        self._sent_to = tuple(former) if former else tuple(r.address for r in arrival.envelope.recipients)
         self._outcomes: dict[str, Outcome] = dict(former._outcomes) if former else {}
 
     def __getitem__(self, address: str) -> Outcome:
@@ -33,19 +34,20 @@ class Got:
         return self._outcomes[address]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._outcomes)
+        """The recipients, in the order in which the message was sent to them."""
+        return (address for address in dict.fromkeys((*self._sent_to, *self._outcomes)) if address in self._outcomes)
 
     @property
     def message(self) -> Message:
         """The result, where all recipients got the same octets."""
         results = {bytes(outcome.message) for outcome in self._outcomes.values()}
         assert len(results) == 1, f"the recipients got {len(results)} different results; look at got[address].message"
-        return next(iter(self._outcomes.values())).message
+        return self[next(iter(self))].message
 
     @property
     def results(self) -> dict[str, Any]:
         """What the handlers told each other about the message, for the first recipient."""
-        return next(iter(self._outcomes.values())).results
+        return self[next(iter(self))].results
 
     def accepted(self) -> Got:
         """Assert that nothing was refused: each copy passed, or a handler took it."""
@@ -104,7 +106,7 @@ class Got:
         return ", ".join(
             f"{address} {outcome.fate}"
             + (f" ({outcome.reply or outcome.reason})" if outcome.reply or outcome.reason else "")
-            for address, outcome in self._outcomes.items()
+            for address, outcome in ((address, self[address]) for address in self)
         )
 
     def _all(self, what: str, *fates: Fate) -> Got:

@@ -97,8 +97,6 @@ class LivePost:
         if self._world.sent:
             got.queue_id, _ = self._world.sent.popitem()
             self._follow(got)
-            if passage := self._recorder.passages[got.queue_id].decisions:
-                got.arrival = passage[0].arrival
 
     def _bring(self, arrival: Arrival) -> None:
         envelope = arrival.envelope
@@ -129,6 +127,8 @@ class LivePost:
         self._tell(got, self._recorder.passages[got.queue_id])
 
     def _tell(self, got: Got, passage: Passage) -> None:
+        if passage.decisions:
+            got.arrival = passage.decisions[0].arrival
         for recipient, reply in passage.refused:
             got.refuse(recipient, reply)
         for decision in passage.decisions:

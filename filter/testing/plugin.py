@@ -27,9 +27,10 @@ from .memory import MemoryPost
 from .office import Office
 from .post import MakesPost
 
-MARKER = (
+MARKERS = (
     "penstock(handlers, routing, options, owned, **tables): the handlers and settings of the fixture `penstock`; "
-    "without handlers, the nearest penstock.toml above the test"
+    "without handlers, the nearest penstock.toml above the test",
+    "not_live(reason): the test is skipped with --live, since no Postfix would let its mail come to pass",
 )
 
 
@@ -39,7 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", MARKER)
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     if config.getoption("live") and (missing := what_is_missing()):
         raise pytest.UsageError(f"--live: {missing}")
 
@@ -52,7 +54,9 @@ def penstock(request: pytest.FixtureRequest, tmp_path: Path, penstock_office: Ca
 
 @pytest.fixture
 def penstock_office(request: pytest.FixtureRequest, penstock_post: MakesPost) -> Iterator[Callable[[Settings], Office]]:
-    """Make a post office with settings that the test has made itself."""
+    """Make a post office with settings that the test has made itself; with `--live` one at a time."""
+    if request.config.getoption("live") and (marker := request.node.get_closest_marker("not_live")):
+        pytest.skip(f"not with --live: {', '.join(map(str, marker.args))}")
     made: list[Office] = []
 
     def make(settings: Settings) -> Office:
