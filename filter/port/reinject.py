@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ..envelope import Envelope, Recipient
@@ -64,7 +65,7 @@ class Reinjector:
             return self._send(submission)
         except Unfit as error:
             log.error("event=unfit queue_id=%s reply=%r", submission.envelope.queue_id, str(error))
-            reply = error.reply
+            return self._send_fit(submission, error.reply)
         except Unwilling as error:
             log.warning("event=reinject-failed queue_id=%s error=%r", submission.envelope.queue_id, str(error))
             reply = REINJECT_FAILED
@@ -79,6 +80,15 @@ class Reinjector:
     def close(self) -> None:
         """Take leave on the connections in the pool."""
         self._pool.close()
+
+    def _send_fit(self, submission: Submission, unfit: Reply) -> list[Reply]:
+        """Send to those whom a command can name: one bad address must not keep a letter from all the others."""
+        recipients = submission.envelope.recipients
+        fit = [recipient for recipient in recipients if _is_fit(recipient)]
+        if len(fit) in (0, len(recipients)):  # or it is the sender that is unfit
+            return [unfit] * len(recipients)
+        answers = iter(self.send(replace(submission, envelope=submission.envelope.to(*fit))))
+        return [next(answers) if _is_fit(recipient) else unfit for recipient in recipients]
 
     def _send(self, submission: Submission) -> list[Reply]:
         content = outgoing(submission.message.chunks())
@@ -195,6 +205,13 @@ def _rcpt(recipient: Recipient) -> bytes:
     if recipient.orcpt:
         words.append(f"ORCPT={recipient.orcpt}")
     return _command(words)
+
+
+def _is_fit(recipient: Recipient) -> bool:
+    try:
+        return bool(_rcpt(recipient))
+    except Unfit:
+        return False
 
 
 def _command(words: list[str]) -> bytes:

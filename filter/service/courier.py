@@ -2,7 +2,8 @@
 
 It wakes when letters are committed in this process, when the next one is due, and now and then for
 those of other processes. A letter is leased while it is under way: if the process dies, another takes
-it over when the lease is out.
+it over when the lease is out. A letter to very many goes in several transactions, and what came of each is
+recorded before the next begins, so that dying between them sends nothing twice.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final, Protocol
 from ..clock import Clock
 from ..config import Settings
 from ..journal import pairs
-from ..store import Store, Waiting, is_store_failure
+from ..store import SENDING, Store, Waiting, is_store_failure
 from ..submission import Submission
 from ..verdict import Reply
 
@@ -25,6 +26,9 @@ log = logging.getLogger("penstock.outbox")
 
 AT_MOST: Final = 500
 """Recipients in one transaction, well below Postfix's smtpd_recipient_limit of 1000."""
+
+AT_ONCE: Final = 10
+"""Letters leased together: if the process is killed, so many wait until the lease is out."""
 
 LOOK_AGAIN: Final = 15.0
 """Seconds after which the outbox is looked at even if nobody called."""
@@ -46,6 +50,7 @@ class Courier:
         self._clock = clock
         self._owner = secrets.token_hex(8)
         self._called = threading.Event()
+        self._stopping = threading.Event()
 
     def call(self) -> None:
         """There are letters, or it is time to stop."""
@@ -53,6 +58,7 @@ class Courier:
 
     def run(self, stopping: threading.Event) -> None:
         """Send letters until `stopping` is set and `call` wakes us."""
+        self._stopping = stopping
         while not stopping.is_set():
             try:
                 while not stopping.is_set() and self.send_due():
@@ -68,9 +74,13 @@ class Courier:
             self._called.clear()
 
     def send_due(self) -> int:
-        """Send the letters that are due; returns how many there were."""
-        letters = self._store.claim(self._owner, self._clock.now())
-        for letter in letters:
+        """Send letters that are due; returns how many were begun."""
+        begin = self._clock.now()
+        letters = self._store.claim(self._owner, begin, AT_ONCE)
+        for begun, letter in enumerate(letters):
+            if self._stopping.is_set() or self._clock.now() - begin > SENDING:
+                self._store.release_letters(self._owner, letters[begun:])
+                return begun
             try:
                 self._send(letter)
             except Exception as error:
@@ -80,11 +90,13 @@ class Courier:
         return len(letters)
 
     def _send(self, letter: Waiting) -> None:
+        """Send a letter to its first recipients, of whom there are seldom too many for one transaction."""
+        recipients = letter.recipients[:AT_MOST]
         whole = letter.submission(self._store.letter(letter))
-        replies = [reply for part in _parts(whole) for reply in self._sender.send(part)]
+        replies = self._sender.send(replace(whole, envelope=whole.envelope.to(*recipients)))
         now = self._clock.now()
         self._store.settle_letter(letter, replies, now, now + self._settings.filter.held_expiry)
-        for recipient, reply in zip(letter.recipients, replies, strict=True):
+        for recipient, reply in zip(recipients, replies, strict=True):
             level = logging.INFO if reply.is_ok else logging.WARNING
             about = {
                 "letter": str(letter.number),
@@ -101,11 +113,3 @@ class Courier:
         if due is None:
             return LOOK_AGAIN
         return min(LOOK_AGAIN, max(0.05, (due - self._clock.now()).total_seconds()))
-
-
-def _parts(whole: Submission) -> list[Submission]:
-    recipients = whole.envelope.recipients
-    return [
-        replace(whole, envelope=whole.envelope.to(*recipients[start : start + AT_MOST]))
-        for start in range(0, len(recipients), AT_MOST)
-    ]

@@ -8,11 +8,12 @@ from sqlalchemy.orm import Session
 
 from .engine import StoreError, is_store_failure
 from .ledger import Ledger, LedgerBook
-from .outbox import Waiting
+from .outbox import SENDING, Waiting
 from .store import Store
 from .work import Abandoned, Clash, Work
 
 __all__ = [
+    "SENDING",
     "Abandoned",
     "Clash",
     "Ledger",

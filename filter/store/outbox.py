@@ -1,8 +1,8 @@
 """The outbox: letters wait here, committed with the state that they belong to, until Postfix has them.
 
-A sender claims a letter with a lease; when it dies, the lease runs out and another takes the letter
-over. So a letter is never lost, and is sent twice only where the connection died between Postfix's 250
-and its recording. A refusal for good keeps the letter as held mail.
+A sender claims a letter with a lease, and gives back what it cannot send in good time; when it dies, the lease
+runs out and another takes the letter over. So a letter is never lost, and is sent twice only where the
+connection died between Postfix's 250 and its recording. A refusal for good keeps the letter as held mail.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from . import contents, held
 from .rows import moment, storable, when
 from .schema import outbox
 
-LEASE: Final = timedelta(minutes=10)
+LEASE: Final = timedelta(minutes=15)
+"""How long a letter is nobody else's; well over what `SENDING` and one slow transaction take together."""
+
+SENDING: Final = timedelta(minutes=3)
+"""After how long a sender gives back what it has not begun to send."""
+
 FIRST_RETRY: Final = timedelta(seconds=5)
 LAST_RETRY: Final = timedelta(hours=1)
 GIVE_UP: Final = timedelta(days=5)
@@ -67,9 +72,14 @@ def add(connection: Connection, letter: Letter, now: datetime) -> None:
 
 
 def claim(connection: Connection, owner: str, now: datetime, most: int) -> list[Waiting]:
-    """Take letters that are due and nobody else's, oldest first, for the time of a lease."""
-    free = or_(outbox.c.lease.is_(None), outbox.c.lease < when(now))
-    wanted = select(outbox).where(outbox.c.due <= when(now), free).order_by(outbox.c.id).limit(most)
+    """Take letters that are due and nobody else's, oldest first, for the time of a lease.
+
+    What lies further ahead than anything is ever put off was written before the clock was set back: it is due.
+    """
+    lease, due = outbox.c.lease, outbox.c.due
+    free = or_(lease.is_(None), lease < when(now), lease > when(now + LEASE))
+    come = or_(due <= when(now), due > when(now + LAST_RETRY))
+    wanted = select(outbox).where(come, free).order_by(outbox.c.id).limit(most)
     rows = connection.execute(wanted.with_for_update(skip_locked=True)).mappings().all()
     numbers = [row["id"] for row in rows]
     until = when(now + LEASE)
@@ -77,28 +87,41 @@ def claim(connection: Connection, owner: str, now: datetime, most: int) -> list[
     return [_read(row) for row in rows]
 
 
+def release(connection: Connection, owner: str, letters: Sequence[Waiting]) -> None:
+    """Give claimed letters back untried: whoever comes first may take them."""
+    numbers = [letter.number for letter in letters]
+    mine = update(outbox).where(outbox.c.id.in_(numbers), outbox.c.owner == owner)
+    connection.execute(mine.values(lease=None, owner=None))
+
+
 def settle(
     connection: Connection, letter: Waiting, replies: Sequence[Reply], now: datetime, expires: datetime | None
 ) -> None:
-    """Record what Postfix said of each recipient: taken, to be tried again, or refused and so held."""
+    """Record what Postfix said of recipients: taken, to be tried again, or refused and so held.
+
+    `replies` are for the first recipients, in order; the turn of others comes at once, unless none of these was served.
+    """
     late = now - letter.created > GIVE_UP
-    failed = [pair for pair in zip(letter.recipients, replies, strict=True) if not pair[1].is_ok]
+    untried = letter.recipients[len(replies) :]
+    failed = [pair for pair in zip(letter.recipients, replies, strict=False) if not pair[1].is_ok]
     given_up = [pair for pair in failed if late or pair[1].is_permanent]
-    again = [pair for pair in failed if pair not in given_up]
+    again = [pair for pair in failed if not (late or pair[1].is_permanent)]
     if given_up:
         _hold(connection, letter, given_up, now, expires)
-    if not again:
+    if not (again or untried):
         connection.execute(delete(outbox).where(outbox.c.id == letter.number))
         contents.remove(connection, letter.content)
         return
+    at_once = bool(untried) and len(again) < len(replies)
+    wait = min(FIRST_RETRY * 2 ** min(letter.attempts, 20), LAST_RETRY)
     connection.execute(
         update(outbox)
         .where(outbox.c.id == letter.number)
         .values(
-            envelope=letter.envelope.to(*(recipient for recipient, _ in again)).as_dict(),
-            attempts=letter.attempts + 1,
-            due=when(now + min(FIRST_RETRY * 2 ** min(letter.attempts, 20), LAST_RETRY)),
-            last_reply=str(again[0][1]),
+            envelope=letter.envelope.to(*untried, *(recipient for recipient, _ in again)).as_dict(),
+            attempts=letter.attempts if at_once else letter.attempts + 1,
+            due=when(now if at_once else now + wait),
+            last_reply=str(again[0][1]) if again else letter.last_reply,
             lease=None,
             owner=None,
         )

@@ -106,10 +106,16 @@ class Store:
         """Letters to send, leased to `owner`, oldest first."""
         with self._reading() as connection:
             soonest = outbox.next_due(connection)
-        if soonest is None or soonest > now:
+        if soonest is None or now < soonest <= now + outbox.LAST_RETRY:
             return []
         with self._writing() as connection:
             return outbox.claim(connection, owner, now, most)
+
+    def release_letters(self, owner: str, letters: Sequence[outbox.Waiting]) -> None:
+        """Give letters that `owner` claimed back untried."""
+        if letters:
+            with self._writing() as connection:
+                outbox.release(connection, owner, letters)
 
     def letter(self, waiting: outbox.Waiting) -> Message:
         """The message of a letter."""
@@ -119,7 +125,7 @@ class Store:
     def settle_letter(
         self, letter: outbox.Waiting, replies: Sequence[Reply], now: datetime, expires: datetime | None
     ) -> None:
-        """Record what Postfix said of a letter's recipients, in order."""
+        """Record what Postfix said of a letter's recipients, or of the first of them, in order."""
         with self._writing() as connection:
             outbox.settle(connection, letter, replies, now, expires)
 

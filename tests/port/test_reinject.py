@@ -242,3 +242,13 @@ def test_closing_takes_leave(reinjector: Reinjector, sink: Any) -> None:
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(ValueError, match="not an address"):
         Reinjector(address)
+
+
+def test_an_address_that_no_command_can_carry_keeps_the_letter_from_nobody_else(
+    reinjector: Reinjector, sink: Any
+) -> None:
+    answers = reinjector.send(submission("a@x.test", "b c@x.test", "d@x.test\r\nRSET", "e@x.test"))
+    assert codes(answers) == [250, 501, 501, 250]
+    assert [letter.commands[1:] for letter in sink.letters] == [[b"RCPT TO:<a@x.test>", b"RCPT TO:<e@x.test>"]]
+    unfit = Submission(Envelope("a b").to(*THREE), Message(b"\r\n"))
+    assert codes(reinjector.send(unfit)) == [501] * 3
