@@ -18,6 +18,7 @@ from penstock.filter.guard import may_auto_reply
 from penstock.filter.letters import Letter
 from penstock.filter.mail import Mail, Rcpt, Timer
 from penstock.filter.message import EditError, Field, Message, Part
+from penstock.filter.message.compose import compose, forward, reply
 from penstock.filter.quantities import Size, duration
 from penstock.filter.tables import means
 from penstock.filter.verdict import Accept, Defer, Discard, Hold, Reject, Verdict
@@ -43,9 +44,12 @@ __all__ = [
     "Timer",
     "Verdict",
     "at_rcpt",
+    "compose",
     "duration",
+    "forward",
     "may_auto_reply",
     "means",
+    "reply",
     "route",
     "stateless",
     "timeout",

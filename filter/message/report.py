@@ -73,7 +73,7 @@ def delivery_status(
     fields = _status(envelope, reporting_mta, recipients)
     append_leaf(notice, fields, "message/delivery-status")
     full = (envelope.ret or "").upper() == "FULL" and "failed" in actions
-    append_leaf(notice, bytes(original) if full else header_of(original), _FULL if full else _HEADERS)
+    append_leaf(notice, original if full else header_of(original), None if full else _HEADERS)
     return Message(bytes(notice))
 
 
@@ -136,7 +136,6 @@ def _from_xtext(text: str) -> str:
 
 
 _EOL: Final = b"\r\n"
-_FULL: Final = "message/rfc822"
 _HEADERS: Final = "text/rfc822-headers"
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _XTEXT_PLAIN: Final = frozenset(chr(code) for code in range(0x21, 0x7F)) - set("\\+=")

@@ -16,8 +16,10 @@ from .edits import EditError
 from .field import Field
 from .header import HeaderIndex
 from .parameters import written
+from .rendering import body_octets
 from .source import Source
 from .structure import DEFAULT_LIMITS, Index, Node
+from .writing import write_field
 
 if TYPE_CHECKING:
     from .message import Message
@@ -57,10 +59,26 @@ def attach(part: Part, content: bytes | str | Message, type: str | None, filenam
     return _append(whole, lines, body)
 
 
-def append_leaf(whole: Part, content: bytes | str, type: str) -> Part:
+def append_leaf(whole: Part, content: bytes | str | Message, type: str | None = None) -> Part:
     """Add a leaf that is no attachment as the last part of a multipart."""
     lines, body = _described(content, type, None, whole._eol, disposition="")
     return _append(whole, lines, body)
+
+
+def append_copy(whole: Part, part: Part) -> Part:
+    """Add a copy of a part, of whatever message, as the last part of a multipart: its Content fields and its body.
+
+    Fields that no header may hold (raw 8-bit, lines too long) are written anew. Lines end as those of `whole` do.
+    """
+    whole._editing_body()
+    body = part._body if part._body is not None else body_octets(part)
+    raws = [_ended(field.raw, whole._eol) for field in _content_fields(part)] + [whole._eol, body]
+    octets = b"".join(raws if part._encoding == "binary" else [_EOL.sub(whole._eol, raw) for raw in raws])
+    new = _on_its_own(octets, whole)
+    for field in new.fields:
+        if not field.raw.isascii() or _LONG_LINE.search(field.raw):
+            _write_anew(field)
+    return _take_in(whole, new)
 
 
 def wrap(part: Part, subtype: str) -> Part:
@@ -163,7 +181,10 @@ def _siblings(part: Part) -> list[Part] | None:
 
 def _append(whole: Part, lines: list[tuple[str, str]], body: bytes) -> Part:
     whole._editing_body()
-    new = _new_part(whole, lines, body)
+    return _take_in(whole, _new_part(whole, lines, body))
+
+
+def _take_in(whole: Part, new: Part) -> Part:
     whole._children().append(new)
     whole._reshaped = True
     _declare_encoding(new)
@@ -192,13 +213,16 @@ def _take_body(giver: Part, taker: Part) -> None:
 
 
 def _new_part(parent: Part, lines: list[tuple[str, str]], body: bytes) -> Part:
-    """A part on a source of its own."""
-    from .part import Part
-    from .writing import write_field
-
     eol = parent._eol
     header = b"".join(write_field(name, value, eol) for name, value in lines) + eol
-    known = Index(Source(header + body), DEFAULT_LIMITS)
+    return _on_its_own(header + body, parent)
+
+
+def _on_its_own(octets: bytes, parent: Part) -> Part:
+    """A part on a source of its own."""
+    from .part import Part
+
+    known = Index(Source(octets), DEFAULT_LIMITS)
     new = Part(known.header, known.tree, parent)
     new._place = None
     return new
@@ -209,10 +233,10 @@ def _described(
 ) -> tuple[list[tuple[str, str]], bytes]:
     """The Content fields for a leaf with that content, and its encoded body."""
     is_text = isinstance(content, str)
-    kind = type or ("text/plain" if is_text else "application/octet-stream" if isinstance(content, bytes) else _MESSAGE)
+    kind = type or _type_of(content)
     if not _TYPE.fullmatch(kind) or kind.lower().startswith("multipart/"):
         raise EditError(f"{kind!r} is no content type for a leaf")
-    octets = _text_octets(content, eol) if isinstance(content, str) else bytes(content)
+    octets = _octets_of(content, eol)
     encoding = "7bit" if octets.isascii() else "8bit"
     if not kind.startswith("message/"):
         encoding = transfer.fitting(octets, eol, text=is_text)
@@ -227,9 +251,42 @@ def _described(
     return lines, transfer.encode(octets, encoding, eol)
 
 
-def _text_octets(text: str, eol: bytes) -> bytes:
+def _type_of(content: bytes | str | Message) -> str:
+    """The default type; a message whose header is in UTF-8 is a message/global (RFC 6532 section 3.7)."""
+    if isinstance(content, bytes | str):
+        return "text/plain" if isinstance(content, str) else "application/octet-stream"
+    header = b"".join(field.raw for field in content.fields)
+    return "message/global" if not header.isascii() and is_utf_8(header) else "message/rfc822"
+
+
+def is_utf_8(octets: bytes) -> bool:
+    """Whether the octets are valid UTF-8."""
     try:
-        return charset.with_line_endings(text, eol).encode("utf-8")
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _write_anew(field: Field) -> None:
+    """Write a field as the rules have it, or leave it out where that cannot be."""
+    try:
+        if field.params:
+            field.set_param("name", field.params.get("name"))
+        else:
+            field.value = field.value
+    except EditError:
+        field.remove()
+
+
+def _octets_of(content: bytes | str | Message, eol: bytes) -> bytes:
+    """The content in octets; lines of text, and of a message, end as they do around it."""
+    if isinstance(content, bytes):
+        return content
+    if not isinstance(content, str):
+        return _EOL.sub(eol, bytes(content))
+    try:
+        return charset.with_line_endings(content, eol).encode("utf-8")
     except UnicodeEncodeError:
         raise EditError("text: no charset can encode a lone surrogate") from None
 
@@ -242,7 +299,8 @@ def _ended(raw: bytes, eol: bytes) -> bytes:
     return raw if raw.endswith((b"\n", b"\r")) else raw + eol
 
 
-_MESSAGE: Final = "message/rfc822"
+_EOL: Final = re.compile(rb"\r\n?|\n")
+_LONG_LINE: Final = re.compile(rb"[^\r\n]{999}")
 _SUBTYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.I)
 _TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.I)
 _END_OF_BODY: Final = re.compile(r"</body\s*>", re.I)

@@ -1,8 +1,10 @@
 """New messages, as a strict reader sees them."""
 
+import re
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -10,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from penstock.filter.address import Address
 from penstock.filter.message import EditError, HeaderValue, Message
-from penstock.filter.message.compose import compose, forward_subject, needs_smtputf8, quoted, reply_headers
+from penstock.filter.message.compose import (
+    compose,
+    forward,
+    forward_subject,
+    needs_smtputf8,
+    quotation,
+    quoted,
+    reply,
+    reply_headers,
+)
 
 HEADERS: list[tuple[str, HeaderValue]] = [
     ("From", Address("help", "bücher.example", "Büro, Hilfe")),
@@ -19,6 +30,24 @@ HEADERS: list[tuple[str, HeaderValue]] = [
     ("Date", datetime(2026, 1, 5, 10, tzinfo=UTC)),
     ("Message-ID", "<1@example.org>"),
 ]
+OURS: list[tuple[str, HeaderValue]] = [
+    ("From", Address("help", "example.com", "Help")),
+    ("Date", datetime(2026, 1, 6, tzinfo=UTC)),
+    ("Message-ID", "<2@example.com>"),
+]
+ORIGINAL = Message(
+    b"From: Ann <ann@example.org>\nDate: Mon, 5 Jan 2026 10:00:00 +0200\nSubject: =?utf-8?q?=C3=9Cbersicht?=\n"
+    b"To: help@example.com\nMessage-ID: <1@example.org>\nIn-Reply-To: <0@example.org>\nMIME-Version: 1.0\n"
+    b"Content-Type: multipart/mixed; boundary=b\n\n"
+    b"--b\nContent-Type: multipart/alternative; boundary=c\n\n"
+    b"--c\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n"
+    b"See the files.\n\n> Gr=FC=DFe\n-- \nAnn\n\n--c\nContent-Type: text/html\n\n<p>See the files.\n--c--\n"
+    b"--b\nContent-Type: application/pdf; name=\"\xc3\xbc.pdf\"\nContent-Transfer-Encoding: base64\n"
+    b"Content-Disposition: attachment; filename=\"\xc3\xbc.pdf\"\n\nJVBERgA=\n"
+    b"--b\nContent-Type: text/csv; charset=iso-8859-1\nContent-Disposition: attachment; filename=a.csv\n"
+    b"Content-Transfer-Encoding: quoted-printable\n\n=E4;=F6\n\n"
+    b"--b\nContent-Type: message/rfc822\n\nSubject: in\n\ninner\n--b--\n"
+)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 
@@ -130,6 +159,107 @@ class TestReply:
         references = str(dict(reply_headers(original))["References"]).split()
         assert len(references) == 31
         assert (references[0], references[-2:]) == ("<0@a>", ["<99@a>", "<z@a>"])
+
+
+    def test_to_everyone(self) -> None:
+        original = Message(b"From: ann@a\nReply-To: list@l\nTo: me@m, Bob <bob@b>, ann@a\nCc: list@l, me@m\n\n")
+        made = dict(reply_headers(original, everyone=True))
+        assert made["To"] == [Address("list", "l")]
+        assert made["Cc"] == [Address("ann", "a"), Address("me", "m"), Address("bob", "b", "Bob")]
+        assert "Cc" not in dict(reply_headers(Message(b"From: ann@a\nTo: ann@a\n\n"), everyone=True))
+
+    def test_quotes_what_was_said(self) -> None:
+        answer = reply(ORIGINAL, OURS, plain="Yes.\n")
+        strictly(answer)
+        assert [address.addr for address in answer.addresses("To")] == ["ann@example.org"]
+        assert (answer["Subject"], answer["In-Reply-To"]) == ("Re: Übersicht", "<1@example.org>")
+        assert answer["References"] == "<0@example.org> <1@example.org>"
+        assert answer.text == (
+            "Yes.\n\nOn Mon, 05 Jan 2026 10:00:00 +0200, Ann wrote:\n> See the files.\n>\n>> Grüße\n"
+        )
+
+    def test_quotes_in_html_too(self) -> None:
+        answer = reply(Message(b"From: <a@b>\n\n1 < 2\n"), OURS, plain="Yes.", html="<html><body><p>Yes.</body></html>")
+        strictly(answer)
+        plain, html = answer.parts
+        assert plain.text == "Yes.\n\na@b wrote:\n> 1 < 2\n"
+        quote = "<blockquote><pre>a@b wrote:\n&gt; 1 &lt; 2\n</pre></blockquote>\n"
+        assert html.text == f"<html><body><p>Yes.{quote}</body></html>"
+
+    @pytest.mark.parametrize("raw", [b"", b"\n-- \nAnn\n", b"Content-Type: text/html\n\n<p>x"])
+    def test_of_what_says_nothing(self, raw: bytes) -> None:
+        assert quotation(Message(raw)) == ""
+        answer = reply(Message(raw), OURS, plain="Yes.\n")
+        assert strictly(answer).get_content() == "Yes.\r\n"
+
+    def test_given_fields_win(self) -> None:
+        answer = reply(ORIGINAL, [*OURS, ("subject", "Other"), ("To", "bob@example.org")], plain="x")
+        assert (answer.get_all("Subject"), answer.get_all("To")) == (["Other"], ["bob@example.org"])
+
+
+class TestForward:
+    def test_inline_with_its_files(self) -> None:
+        message = forward(ORIGINAL, [*OURS, ("To", "bob@example.org")], plain="For you.\n")
+        parsed = strictly(message)
+        assert message["Subject"] == "Fwd: Übersicht"
+        assert [part.content_type for part in message.walk()] == [
+            *("multipart/mixed", "text/plain", "application/pdf", "text/csv", "message/rfc822", "text/plain")
+        ]
+        shown = message.body("plain")
+        assert shown is not None
+        assert shown.text == (
+            "For you.\n\n---------- Forwarded message ----------\nFrom: Ann <ann@example.org>\n"
+            "Date: Mon, 5 Jan 2026 10:00:00 +0200\nSubject: Übersicht\nTo: help@example.com\n\n"
+            "See the files.\n\n> Grüße\n-- \nAnn\n"
+        )
+        pdf, csv, inner = parsed.iter_attachments()
+        assert (pdf.get_filename(), pdf.get_content()) == ("ü.pdf", b"%PDF\0")
+        assert (csv.get_filename(), csv.get_content()) == ("a.csv", "ä;ö\r\n")
+        assert inner.get_content()["Subject"] == "in"
+
+    def test_inline_where_only_html_is_shown(self) -> None:
+        message = forward(Message("Content-Type: text/html; charset=utf-8\n\n<p>ä".encode()), OURS)
+        strictly(message)
+        assert [part.content_type for part in message.walk()] == ["multipart/mixed", "text/plain", "text/html"]
+        assert message.parts[1].text == "<p>ä"
+        assert message["Content-Transfer-Encoding"] is None
+
+    def test_a_text_alone_needs_no_multipart(self) -> None:
+        message = forward(Message(b"Subject: x\n\nhi\n"), OURS)
+        strictly(message)
+        assert message.text == "---------- Forwarded message ----------\nSubject: x\n\nhi\n"
+
+    def test_as_a_whole(self) -> None:
+        original = Message(bytes(ORIGINAL).replace(b"\xc3\xbc", b"u"))
+        message = forward(original, OURS, plain="For you.\n", attached=True)
+        strictly(message)
+        text, whole = message.parts
+        assert (text.text, whole.content_type) == ("For you.\n", "message/rfc822")
+        assert whole.content == bytes(original).replace(b"\n", b"\r\n")
+
+    def test_what_is_sealed_as_a_whole(self) -> None:
+        raw = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b\r\n\r\ny\r\n--b--\r\n"
+        assert forward(Message(raw), OURS).parts[1].content == raw
+
+    def test_an_internationalized_message_is_a_message_global(self) -> None:
+        whole = Message("From: ä@example.org\nSubject: ö\n\nü\n".encode())
+        message = forward(whole, OURS, attached=True)
+        assert [part.content_type for part in message.walk()] == [
+            *("multipart/mixed", "text/plain", "message/global", "text/plain")
+        ]
+        assert message["Content-Transfer-Encoding"] == "8bit"
+        assert not needs_smtputf8(message)
+        assert not message_from_bytes(bytes(message), policy=policy.strict).defects
+
+    def test_of_anything(self, corpus: list[Path]) -> None:
+        for path in corpus[::7]:
+            raw = path.read_bytes()
+            if len(raw) > 60_000:
+                continue
+            for message in (forward(Message(raw), OURS), reply(Message(raw), OURS, plain="x")):
+                lines = bytes(message).split(b"\r\n")
+                assert max(map(len, lines)) <= max(998, *map(len, re.split(rb"[\r\n]", raw))), path
+                assert needs_smtputf8(Message(raw)) or not needs_smtputf8(message), path
 
 
 def test_quoting() -> None:

@@ -1,5 +1,6 @@
 """Delivery status notifications, as another program reads them."""
 
+import re
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import Message as Parsed
@@ -9,15 +10,17 @@ from penstock.filter.envelope import Envelope, Recipient
 from penstock.filter.message import Message
 from penstock.filter.message.report import ReportedRecipient, delivery_status, header_of
 
-ORIGINAL = Message(b"From: ann@example.org\nSubject: =?utf-8?q?=C3=A4?=\n\nGr\xc3\xbc\xc3\x9fe\n")
+ORIGINAL = Message(b"From: ann@example.org\r\nSubject: =?utf-8?q?=C3=A4?=\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n")
 REFUSAL = "smtp; 550 5.7.1 No,\nreally"
 FAILED = ReportedRecipient("bob@lists.test", "failed", "5.7.1", REFUSAL, "rfc822;Bob+2Bx@lists.test")
 DELIVERED = ReportedRecipient("müller@lists.test", "delivered", "2.0.0")
 
 
-def notice(*recipients: ReportedRecipient, ret: str | None = None, envid: str | None = None) -> Message:
+def notice(
+    *recipients: ReportedRecipient, ret: str | None = None, envid: str | None = None, original: Message = ORIGINAL
+) -> Message:
     return delivery_status(
-        ORIGINAL,
+        original,
         envelope=Envelope("ann@example.org", tuple(Recipient(r.address) for r in recipients), ret=ret, envid=envid),
         reporting_mta="mx.lists.test",
         recipients=recipients,
@@ -89,6 +92,29 @@ def test_what_is_returned(recipient: ReportedRecipient, ret: str | None, kind: s
 )
 def test_subject(recipient: ReportedRecipient, subject: str) -> None:
     assert notice(recipient)["Subject"] == subject
+
+
+@pytest.mark.parametrize(
+    ("original", "kind"),
+    [
+        (ORIGINAL, "message/rfc822"),
+        (Message("Subject: ä\n\nö\n".encode()), "message/global"),
+        (Message(b"X: " + b"\xe9" * 3000 + b"\n\n"), "message/rfc822"),
+    ],
+)
+@pytest.mark.parametrize("ret", ["FULL", "HDRS"])
+def test_a_strict_reader_has_no_complaint(original: Message, kind: str, ret: str) -> None:
+    message = notice(FAILED, DELIVERED, ret=ret, original=original)
+    parsed = message_from_bytes(bytes(message), policy=policy.strict)
+    assert not any(part.defects for part in parsed.walk())
+    returned = message.parts[2]
+    if ret == "HDRS":
+        assert max(map(len, bytes(message).split(b"\r\n"))) <= 998
+        assert bytes(message).isascii()
+        assert returned.content == header_of(original)
+    else:
+        assert (returned.content_type, message["Content-Transfer-Encoding"]) == (kind, "8bit")
+        assert returned.content == re.sub(rb"\r?\n", b"\r\n", bytes(original))
 
 
 def test_stray_octets_in_an_address_do_no_harm() -> None:
