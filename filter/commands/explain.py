@@ -60,7 +60,8 @@ def explain(
 
     FILE.eml is the message as it stands in a file, - for stdin. The handlers run as they would at the filter port,
     behind Postfix's queue, and all that they did is undone: no state moves, no letter is sent, nothing is counted.
-    What a handler does outside of penstock (a file, a call to a server) is not.
+    What a handler does outside of penstock (a file, a call to a server) is not. First comes the message itself: the
+    tree of its parts, where it has more than one, and its defects, where something is wrong with its form.
 
     The store is read as it is now; where there is none yet, an empty one is supposed.
     """

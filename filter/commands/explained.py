@@ -25,6 +25,7 @@ from ..submission import Submission
 from ..verdict import OK, Reply
 from ..verified import verified
 from .difference import Hunk, hunks
+from .tree import Branch, branches
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,15 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of it. `verified` says why a refusal would reach the sender; `one_reply` is the answer over SMTP."""
+    """All of it. `verified` says why a refusal would reach the sender; `one_reply` is the answer over SMTP.
+
+    `parts` are the message's as it came, in their order; `defects` have a `start` in its octets and a `text`.
+    """
 
     envelope: dict[str, Any]
     size: int
+    parts: tuple[Branch, ...]
+    defects: tuple[dict[str, Any], ...]
     verified: str | None
     recipients: tuple[Told, ...]
     whole: tuple[Ran, ...] = ()
@@ -140,6 +146,8 @@ def explained(pipeline: Pipeline, arrival: Arrival) -> Report:
     report = Report(
         envelope=envelope.as_dict(),
         size=message.size,
+        parts=branches(message),
+        defects=tuple(defect._asdict() for defect in message.defects),
         verified=verified(envelope, message, arrival.peer, pipeline.settings.filter.authserv_ids),
         recipients=tuple(Told(r.address, (), (), "refused", "at RCPT", str(reply)) for r, reply in refused.items()),
     )

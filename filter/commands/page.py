@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -14,6 +15,7 @@ import click
 from .difference import Hunk
 from .explained import Kept, Match, Moved, Ran, Report, Result, Told, Written
 from .printable import cut, printable
+from .tree import complaints, drawn, in_short
 
 MOST_TEXT: Final = 30
 """Lines shown of a letter's text."""
@@ -35,6 +37,7 @@ def page(report: Report, width: int) -> Iterator[str]:
     """The lines of the page, at most `width` wide where they can be broken."""
     yield click.style("What would happen to", bold=True)
     yield from _message(report, width)
+    yield from _form(report, width)
     if report.whole:
         yield from _heading("The message as a whole", width)
         yield from _steps(report.whole, width)
@@ -57,10 +60,21 @@ def _message(report: Report, width: int) -> Iterator[str]:
     client: dict[str, Any] = envelope["client"]
     path = f"<{envelope['reverse_path']}>" if envelope["reverse_path"] else "<>, the null reverse-path"
     verified = f"verified ({report.verified})" if report.verified else "not verified, so not told of a refusal"
-    yield from _field("message", f"{report.size:,} octets", width)
+    alone = f", {in_short(replace(report.parts[0], size=None))}" if len(report.parts) == 1 else ""
+    yield from _field("message", f"{report.size:,} octets{alone}", width)
     yield from _field("sender", f"{path}, {verified}", width)
     if client:
         yield from _field("client", ", ".join(f"{name} {value}" for name, value in client.items()), width)
+
+
+def _form(report: Report, width: int) -> Iterator[str]:
+    """The tree of parts, where there is more than one, and the defects, where there are any."""
+    if len(report.parts) > 1:
+        yield from _heading(f"Its {len(report.parts):,} parts", width)
+        yield from drawn(report.parts, width)
+    if report.defects:
+        yield from _heading("Its defects", width)
+        yield from complaints([(defect["start"], defect["text"]) for defect in report.defects], width)
 
 
 def _recipient(told: Told, width: int) -> Iterator[str]:

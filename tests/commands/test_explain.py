@@ -206,3 +206,55 @@ def test_the_client_is_what_was_said(penstock_in: Any) -> None:
     arguments = ("--to", "bob@example.org", "--source", "local", "--helo", "liar", "--client-name", "mail.test")
     report = penstock_in.json("explain", str(penstock_in.mail), *arguments)
     assert report["recipients"][0]["reply"] == "554 5.7.1 liar mail.test"
+
+
+MIXED = (
+    b"From: ann@example.org\r\nTo: bob@example.org\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n"
+    b"--a\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n"
+    b"--b\r\nContent-Type: text/html\r\n\r\n<p>hello\r\n"
+    b"--a\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: image/png; name=\"\x1b.png\"\r\n\r\nxyz\r\n--a--\r\n"
+)
+
+
+def test_simple_mail_needs_no_tree(penstock_in: Any) -> None:
+    page = penstock_in("explain", str(penstock_in.mail)).stdout
+    assert "  message   112 octets, text/plain\n" in page
+    assert "parts" not in page
+    assert "defects" not in page
+    report = penstock_in.json("explain", str(penstock_in.mail))
+    assert report["defects"] == []
+    assert report["parts"] == [
+        {"depth": 0, "type": "text/plain", "charset": "", "encoding": "", "disposition": "", "filename": None,
+         "size": 11}
+    ]  # fmt: skip
+
+
+def test_the_tree_of_parts_and_the_defects(penstock_in: Any) -> None:
+    penstock_in.mail.write_bytes(MIXED)
+    page = penstock_in("explain", str(penstock_in.mail)).stdout
+    assert (
+        "Its 6 parts\n"
+        "  multipart/mixed\n"
+        "  ├─ multipart/alternative\n"
+        "  │  ├─ text/plain, utf-8, base64, 5 octets\n"
+        "  │  └─ text/html, 8 octets\n"
+        "  └─ message/rfc822\n"
+        '     └─ image/png, "\\x1b.png", 3 octets\n'
+        "\nIts defects\n"
+        "  ! multipart without its closing delimiter, at octet 94\n"
+    ) in page
+    report = penstock_in.json("explain", str(penstock_in.mail))
+    assert [(part["depth"], part["type"]) for part in report["parts"]][:3] == [
+        (0, "multipart/mixed"), (1, "multipart/alternative"), (2, "text/plain"),
+    ]  # fmt: skip
+    assert report["defects"] == [{"start": 94, "text": "multipart without its closing delimiter"}]
+
+
+def test_thousands_of_parts_are_counted(penstock_in: Any) -> None:
+    head = b"From: ann@example.org\r\nTo: bob@example.org\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n"
+    penstock_in.mail.write_bytes(head + b"--a\r\n\r\nx\r\n" * 3000)
+    page = penstock_in("explain", str(penstock_in.mail)).stdout
+    assert "Its 3,001 parts" in page
+    assert "  … 2,951 more parts\n" in page
+    assert len(page.splitlines()) < 80
