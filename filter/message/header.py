@@ -190,6 +190,7 @@ _PART_FIELDS_WITH_CR: Final = re.compile(rb"(?!--)" + _NAME + _REST_WITH_CR).sca
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)")
 _PREFIX: Final = re.compile(
-    rb"(?:>?From (?![ \t]*:)[^\r\n]*+" + _EOL + rb")?+(?:(?:[ \t][^\r\n]*+" + _EOL + rb")++(?=[!-9;-~]++[ \t]*+:))?+"
+    rb"(?:>?From (?![ \t]*:)[^\r\n]*+(?:" + _EOL + rb"|\Z))?+"
+    rb"(?:(?:[ \t][^\r\n]*+" + _EOL + rb")++(?=[!-9;-~]++[ \t]*+:))?+"
 )
 _EMPTY_LINE: Final = re.compile(_EOL)
