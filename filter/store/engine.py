@@ -3,6 +3,7 @@
 SQLite (WAL, synchronous=FULL) with the driver in autocommit and `BEGIN IMMEDIATE` for every
 transaction: the driver's own default loses updates, and a deferred BEGIN that writes after another's
 commit is BUSY at once. A connection with the execution option `reads=True` opens no transaction at all.
+One whose file is no longer there is not used again.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from .guarded import GuardedConnection
 
 BUSY_SECONDS = 30
 
@@ -59,7 +62,8 @@ def _sqlite(url: str, path: str | None, synchronous: str) -> Engine:
         raise StoreError(f"[store] url {url!r}: name a file, since several connections share the store")
     _make_file(Path(path), url)
     # Sized so that a connection is never waited for: each door thread holds at most two.
-    engine = create_engine(url, pool_size=16, max_overflow=1000, connect_args={"timeout": BUSY_SECONDS})
+    driver = {"timeout": BUSY_SECONDS, "factory": GuardedConnection}
+    engine = create_engine(url, pool_size=16, max_overflow=1000, connect_args=driver)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:
@@ -67,6 +71,11 @@ def _sqlite(url: str, path: str | None, synchronous: str) -> Engine:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: GuardedConnection, _: object, __: object) -> None:
+        if not connection.is_current:
+            raise DisconnectionError(f"{path} was deleted or replaced")  # the pool opens what is there now
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -85,8 +94,8 @@ def _make_file(path: Path, url: str) -> None:
         raise StoreError(f"[store] url {url!r}: {error.strerror}: {error.filename}") from error
 
 
-def raw(connection: Connection) -> sqlite3.Connection:
+def raw(connection: Connection) -> GuardedConnection:
     """The driver's connection."""
     driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
+    assert isinstance(driver, GuardedConnection)
     return driver

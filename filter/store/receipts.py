@@ -15,6 +15,7 @@ from ..message import Edit
 from ..receipt import Fate, Receipt
 from ..verdict import Reply
 from .engine import StoreError, raw
+from .guarded import GuardedConnection
 from .rows import when
 from .schema import attempts, receipts
 
@@ -30,7 +31,7 @@ class Known:
         asked = select(receipts.c.fate).where(receipts.c.arrival == bindparam("arrival"))
         self._engine = engine
         self._statement = str(asked.compile(dialect=engine.dialect))
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[GuardedConnection] = []
 
     def __call__(self, arrival: str) -> bool:
         """Raises StoreError where the database is out of reach."""
@@ -49,13 +50,14 @@ class Known:
         for connection in idle:
             connection.close()
 
-    def _take(self) -> sqlite3.Connection:
+    def _take(self) -> GuardedConnection:
         try:
-            return self._idle.pop()
+            known = self._idle.pop()
         except IndexError:
             return self._connect()
+        return known if known.is_current else self._connect()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> GuardedConnection:
         pooled = self._engine.connect()
         connection = raw(pooled)
         pooled.detach()

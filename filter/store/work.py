@@ -166,8 +166,7 @@ class Work:
         if connection is None:
             return
         try:
-            raw(connection).interrupt()
-            raw(connection).rollback()
+            raw(connection).take_away()
             connection.invalidate()
         finally:
             self._lock.release()

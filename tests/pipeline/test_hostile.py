@@ -1,10 +1,14 @@
 """What a sender cannot bring about by odd addresses, by a split delivery, or by a handler that fails on their mail."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from penstock.filter.envelope import Recipient
+from penstock.filter.watch import GivenUp
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 REFUSING = """
 @route("no@{host}")
@@ -85,3 +89,54 @@ def test_a_message_that_a_handler_cannot_digest_is_held_for_recipients_of_a_late
         assert port.brings(recipient)[0].startswith("451 ")
         assert port.brings(recipient) == ["250 2.0.0 Ok: held for review"]
     assert [each.mail.reason for each in port.store.held()] == ["the handler failed: ValueError: a mistake"] * 2
+
+
+BUSY = """
+from sqlalchemy import Column, Integer, MetaData, Table, insert, text
+metadata = MetaData()
+rows = Table("busy_rows", metadata, Column("id", Integer, primary_key=True))
+ENDLESS = "with recursive n(x) as (select 1 union all select x + 1 from n) select count(*) from n"
+
+@route("{how}@{host}")
+def START(mail, how):
+    mail.db.execute(insert(rows))
+    if how == "query":
+        mail.db.execute(text(ENDLESS))
+    if how == "loop":
+        db = mail.db
+        while True:
+            db.execute(insert(rows))
+    mail.reply(f"{__name__}/note")
+"""
+
+
+@pytest.mark.parametrize("how", ["query", "loop"])
+def test_a_handler_given_up_within_the_database_leaves_nothing_and_harms_nobody(
+    door: Callable[..., Any], how: str
+) -> None:
+    """The driver crashes the process where one thread closes a connection that another is using."""
+    port = door(BUSY, service={"handler_time_limit": "1s"})
+    given: list[str] = []
+    with pytest.raises(GivenUp):
+        port.brings(f"{how}@lists.test", give_up=lambda reply: given.append(str(reply)))
+    assert given == ["451 4.3.0 A handler took too long; the message is safe, try again later"]
+    assert port.brings("well@lists.test", sender="bob@example.org") == ["250 2.0.0 Ok: handled by penstock"]
+    assert port.store.looking().execute(text("select count(*) from busy_rows")).scalar() == 1
+
+
+def test_nothing_is_committed_to_a_database_file_that_was_deleted(
+    door: Callable[..., Any], tmp_path: Path
+) -> None:
+    """It lives on for those who have it open: the answers would be 250, and the letters gone with the process."""
+    port = door(BUSY)
+    assert port.brings("well@lists.test", sender="ann@example.org") == ["250 2.0.0 Ok: handled by penstock"]
+    for file in tmp_path.glob("penstock*.db*"):
+        if "ledger" not in file.name:
+            file.rename(f"{file}.away")
+    assert port.brings("well@lists.test", sender="bob@example.org")[0].startswith("451 4.3.0 The store")
+    with pytest.raises(OperationalError, match="no such table"):
+        port.store.waiting()
+    for file in tmp_path.glob("*.away"):
+        file.rename(str(file).removesuffix(".away"))
+    assert port.brings("well@lists.test", sender="bob@example.org") == ["250 2.0.0 Ok: handled by penstock"]
+    assert len(port.store.waiting()) == 2
