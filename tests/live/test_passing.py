@@ -46,6 +46,13 @@ def test_it_arrives_octet_for_octet(site: Site, content: bytes) -> None:
     assert "by mx.penstock.test (Postfix)" in delivery.content.decode("latin-1")
 
 
+def test_a_large_message_arrives_octet_for_octet(site: Site) -> None:
+    """It lies in the spool, and leaves from its mapping."""
+    content = PLAIN + b"..a line of a large message\r\n" * 200_000
+    site.submit("ann@a.test", "bob@b.test", content, stranger=True)
+    assert only(site).below_received(2) == content
+
+
 def test_eight_bit_content_is_not_recoded(site: Site) -> None:
     site.submit("ann@a.test", "bob@b.test", EIGHT_BIT, mail=["BODY=8BITMIME"], stranger=True)
     delivery = only(site)
