@@ -89,10 +89,19 @@ def _in_place(part: Part, child: Part, place: int, main: Source) -> Generator[Pi
     if followed and source.cut(origin.start - 1, origin.start) not in (b"\r", b"\n"):
         yield Put(part._eol)                       # the source ends within the delimiter line
     yield from _part_pieces(child, main)
-    if next_line is None or (origin.end == next_line and changed):
+    if next_line is None or (origin.end == next_line and _ends_anew(child, origin)):
         return False
     yield from _on(main, source, Keep(origin.end, next_line))
     return True
+
+
+def _ends_anew(part: Part, origin: Node) -> bool:
+    """Whether the last octets of a part are others than its place in the source had; a header's are the same."""
+    if part._node is not origin or part._body is not None or part._reshaped:
+        return True
+    if part._parts is None or origin.close is not None or not origin.children:
+        return False
+    return _ends_anew(part._parts[-1], origin.children[-1])
 
 
 def _next_line(node: Node, place: int) -> int | None:
