@@ -19,8 +19,12 @@ from pathlib import Path
 
 
 def default_folder() -> Path:
-    """The state directory that systemd gives the service, else /var/tmp: on a disk, where /tmp often is not."""
-    return Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or "/var/tmp")
+    """The state directory, which the unit makes, where it may be used; else /var/tmp: on a disk, as /tmp often is not.
+
+    `penstock check`, which systemd does not start, so finds the folder that the service has.
+    """
+    state = Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or "/var/lib/penstock")
+    return state if os.access(state, os.W_OK | os.X_OK) else Path("/var/tmp")
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,8 +151,8 @@ def test_what_must_be_mended_is_not_kept_twice() -> None:
     assert sum(map(len, kept)) < 5_000_000
 
 
-def test_the_default_folder_is_the_services_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/penstock:/var/lib/other")
-    assert default_folder() == Path("/var/lib/penstock")
-    monkeypatch.delenv("STATE_DIRECTORY")
+def test_the_default_folder_is_the_services_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}:/var/lib/other")
+    assert default_folder() == tmp_path
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/missing")
     assert default_folder() == Path("/var/tmp")
