@@ -37,7 +37,7 @@ class _Run:
     seconds: float
     deadline: float
     give_up: Callable[[], None]
-    is_late: bool = False
+    given_up: threading.Event | None = None  # while it is late: set once `give_up` has returned
 
 
 class Watch:
@@ -54,8 +54,8 @@ class Watch:
     def run(self, function: Callable[[], Result], seconds: float, give_up: Callable[[], None]) -> Result:
         """What `function` returns or raises, if it ends within `seconds`.
 
-        Otherwise `give_up` is called, in another thread, and GivenUp is raised when the function ends
-        at last. It is always one of the two, never both.
+        Otherwise `give_up` is called, in another thread, and GivenUp is raised when both it and the function
+        have ended. It is always one of the two, never both.
         """
         run = _Run(threading.get_ident(), seconds, time.monotonic() + seconds, give_up)
         number = next(self._numbers)
@@ -70,7 +70,8 @@ class Watch:
         finally:
             with self._guard:
                 self._runs.pop(number, None)
-            if run.is_late:
+            if run.given_up is not None:
+                run.given_up.wait()
                 raise GivenUp
 
     def close(self) -> None:
@@ -83,7 +84,7 @@ class Watch:
             with self._guard:
                 late = {number: run for number, run in self._runs.items() if run.deadline < now}
                 for number, run in late.items():
-                    run.is_late = True
+                    run.given_up = threading.Event()
                     del self._runs[number]
             for run in late.values():
                 self._give_up(run)
@@ -95,6 +96,9 @@ class Watch:
             run.give_up()
         except Exception:
             log.exception("giving a run up failed")
+        finally:
+            assert run.given_up is not None
+            run.given_up.set()
 
 
 def run_apart(function: Callable[[], Result], seconds: float, give_up: Callable[[], None]) -> Result:
