@@ -12,7 +12,7 @@ from typing import Any, Final
 from penstock import Message, Part
 
 from .content import needs_library, types_of
-from .names import names_of, shown_name
+from .names import names_of, shown_name, uuencoded_names
 from .options import Rule
 
 MOST_WRAPPINGS: Final = 5
@@ -55,16 +55,34 @@ def find(message: Message, rules: Sequence[Rule]) -> list[Finding]:
 
 def unreadable(message: Message, depth: int = MOST_WRAPPINGS) -> str | None:
     """Why rules cannot see all of the message, in words for its sender; None where they can."""
+    defects = (defect.text for defect in message.defects)
+    if why := next((text.partition(":")[0] for text in defects if text.startswith(_UNREAD)), None):
+        return why
     for part in message.walk():
         if part.content_type in _ELSEWHERE:
             return f"it has a part of type {part.content_type}"
-        if twice := next((name for name in _SINGLE if len(part.get_all(name)) > 1), None):
-            return f"it has two {twice} fields in one header"  # and nobody knows which one a program takes
+        if why := _ambiguous(part):
+            return why
         for inside in _wrapped(part, names_of(part)):
             if why := unreadable(inside, depth - 1) if depth else "attached messages are nested too deep":
                 return why
-    defects = (defect.text for defect in message.defects)
-    return next((text.partition(":")[0] for text in defects if text.startswith(_UNREAD)), None)
+    return None
+
+
+def _ambiguous(part: Part) -> str | None:
+    """Why programs may make different things of the part, so that what rules see is not what a person gets."""
+    if twice := next((name for name in _SINGLE if len(part.get_all(name)) > 1), None):
+        return f"it has two {twice} fields in one header"
+    kind = part.field("Content-Type")
+    if kind is not None and part.content_type.startswith("multipart/"):
+        if len(_BOUNDARY.findall(kind.raw)) > 1:
+            return "it has a multipart with two boundaries"
+        if not part.parts and not _is_encoded(part) and _DASHES.search(part.content):
+            return "it has a multipart that does not show its parts"
+    encoding = part.get("Content-Transfer-Encoding", "").lower()
+    if not _PLAIN_ENCODING.match(encoding) and any(word in encoding for word in _DECODED_BY_SOME):
+        return "it has a part in an encoding of its own"
+    return None
 
 
 class _Look:
@@ -76,7 +94,8 @@ class _Look:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        return names_of(self.part)
+        inside = uuencoded_names(self.part.content) if self.part.content_type.startswith("text/") else ()
+        return (*names_of(self.part), *inside)
 
     @cached_property
     def content(self) -> tuple[str, ...]:
@@ -136,4 +155,8 @@ _SEALED: Final = {"multipart/signed", "multipart/encrypted"}
 _MESSAGES: Final = {"message/rfc822", "message/global", "message/news"}
 _ELSEWHERE: Final = {"message/partial", "message/external-body"}
 _SINGLE: Final = ("Content-Type", "Content-Transfer-Encoding")
+_BOUNDARY: Final = re.compile(rb"[;\s]boundary[*0-9]*\s*=", re.IGNORECASE)
+_DASHES: Final = re.compile(rb"^--", re.MULTILINE)
+_PLAIN_ENCODING: Final = re.compile(r"\s*(?:base64|quoted-printable)(?:[\s;]|$)")
+_DECODED_BY_SOME: Final = ("base64", "quoted", "uue", "uuencode", "yenc", "binhex")
 _UNREAD: Final = ("too many parts", "nested too deep")

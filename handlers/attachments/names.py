@@ -8,7 +8,7 @@ marks of writing direction, is left out, and so are the dots and spaces at the e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from penstock import Part
@@ -19,8 +19,12 @@ LONGEST: Final = 100
 
 def names_of(part: Part) -> tuple[str, ...]:
     """Every name of the part in the form that patterns are tried on: lower case, no folders; none if it has none."""
-    found = (_compared(form) for name in _claimed(part) for form in (name, name.partition("\0")[0]))
-    return tuple(dict.fromkeys(name for name in found if name))
+    return _forms(_claimed(part))
+
+
+def uuencoded_names(content: bytes) -> tuple[str, ...]:
+    """The names of files written out within a text, as before MIME; some programs still offer them as attachments."""
+    return _forms(found.decode("latin-1") for found in _UUENCODED.findall(content))
 
 
 def shown_name(part: Part) -> str:
@@ -30,6 +34,12 @@ def shown_name(part: Part) -> str:
         return name
     end = LONGEST // 2
     return f"{name[: LONGEST - end - 1]}…{name[-end:]}"
+
+
+def _forms(claimed: Iterable[str]) -> tuple[str, ...]:
+    """A name ends at a NUL for some programs, and at a colon for Windows: what follows is a stream of that file."""
+    ends = ((name, name.partition("\0")[0], name.partition(":")[0]) for name in claimed)
+    return tuple(dict.fromkeys(form for forms in ends for form in map(_compared, forms) if form))
 
 
 def _claimed(part: Part) -> Iterator[str]:
@@ -45,7 +55,7 @@ def _claimed(part: Part) -> Iterator[str]:
 
 
 def _compared(name: str) -> str:
-    last = re.split(r"[/\\]", _visible(name).rstrip("./\\ \t"))[-1]
+    last = re.split(r"[/\\]", _visible(name).rstrip("./\\ \t'"))[-1]
     return ".".join(piece.strip() for piece in last.split(".")).lower()
 
 
@@ -55,6 +65,7 @@ def _visible(name: str) -> str:
 
 _FIELDS: Final = ("content-disposition", "content-type")
 _PLAIN: Final = re.compile(rb"""[;\s](?:file)?name\s*=\s*("(?:[^"\\]|\\.)*+"?|[^;\r\n]*+)""", re.IGNORECASE | re.DOTALL)
+_UUENCODED: Final = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255})\r?\n[!-`]", re.MULTILINE)
 _UNSEEN: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )

@@ -96,7 +96,8 @@ class Options:
         default="reject",
         metadata=means(
             "A message that is a fragment or whose content lies elsewhere (message/partial, message/external-body), "
-            "that can be read in two ways (two Content-Type fields), or has too many parts or levels to look into."
+            "that can be read in two ways (two Content-Type fields, a multipart that does not show its parts, an "
+            "encoding that only some know), or has too many parts or levels to look into."
         ),
     )
     unreadable_text: str = field(

@@ -98,6 +98,9 @@ def test_a_captured_message_keeps_all_but_the_program(penstock):
         "attachment; filename=a.exe",
         'attachment; filename="a.EXE"',
         'attachment; filename="a.exe. . "',
+        'attachment; filename="a.exe::$DATA"',
+        'attachment; filename="a.exe:b.txt"',
+        "attachment; filename='a.exe'",
         'attachment; filename="holiday.jpg.exe"',
         'attachment; filename="holiday.jpg           .exe"',
         'attachment; filename="a. exe"',
@@ -331,6 +334,38 @@ def test_what_can_be_read_in_two_ways_is_refused(penstock, second):
 @standard
 def test_a_multipart_without_parts_passes(penstock):
     deliver(penstock, b"Content-Type: multipart/mixed; boundary=b\r\n\r\nNothing here.\r\n").unchanged()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "why"),
+    [
+        ("multipart/mixed; boundary=A; boundary=b", "two boundaries"),
+        ("multipart/mixed; boundary=b; boundary*0=A", "two boundaries"),
+        ("multipart/mixed; boundary=b(x)", "does not show its parts"),
+        ("multipart/mixed; boundary==?utf-8?q?b?=", "does not show its parts"),
+        ('multipart/mixed; boundary=""', "does not show its parts"),
+        ("multipart/mixed", "does not show its parts"),
+    ],
+)
+@standard
+def test_a_multipart_that_may_be_parted_otherwise_is_refused(penstock, content_type, why):
+    seen = mime(attachment("attachment; filename=a.exe"))
+    hidden = seen.replace(b'multipart/mixed; boundary="b"', content_type.encode())
+    deliver(penstock, hidden).rejected(550, "5.6.0", why)
+
+
+@pytest.mark.parametrize("encoding", ["x-uuencode", "(x) base64", '"base64"', "x-yencode"])
+@standard
+def test_an_encoding_that_only_some_programs_undo_is_refused(penstock, encoding):
+    hidden = f"Content-Type: a/b\nContent-Transfer-Encoding: {encoding}\n\nTVqQ\n".encode()
+    deliver(penstock, mime(TEXT, hidden)).rejected(550, "5.6.0", "encoding")
+
+
+@standard
+def test_a_file_uuencoded_within_a_text_has_a_name(penstock):
+    text = b"Content-Type: text/plain\n\nSee below.\n\nbegin 644 game.exe\n#0V%T\n`\nend\n"
+    assert actions(deliver(penstock, mime(text)).passed()) == [("replace", "unnamed")]
+    deliver(penstock, mime(text.replace(b"#0V%T", b"with a word"))).unchanged()
 
 
 @pytest.mark.penstock(handlers=[HANDLER], options={"attachments": {"unreadable": "hold"}})
