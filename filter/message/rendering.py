@@ -91,6 +91,8 @@ def _in_place(part: Part, child: Part, place: int, main: Source) -> Generator[Pi
     yield from _part_pieces(child, main)
     if next_line is None or (origin.end == next_line and _ends_anew(child, origin)):
         return False
+    if origin.start == next_line == node.close and child is not part._children()[-1]:
+        return False                               # nothing parts the two delimiter lines, which would be read as one
     yield from _on(main, source, Keep(origin.end, next_line))
     return True
 

@@ -5,7 +5,7 @@
 
 pytest does not collect this file. FINDS is made, and takes one input for each place where something broke; the run goes
 on after it. GROWN receives inputs that lead to new code; CORPUS, and more folders if you like, holds mail to start
-from. Words with a dash are options of libFuzzer. What is found becomes a case of `FOUND` in test_faithful.py. The
+from. Words with a dash are options of libFuzzer. What is found becomes a test in the file of what it is about. The
 installed package is under test: install anew after a change. atheris is no dependency of the project, since it has
 wheels for few versions of Python.
 """

@@ -105,6 +105,11 @@ class TestFields:
         message.attach(b"x")
         assert [part.content for part in Message(bytes(message)).parts] == [part.content for part in message.parts]
 
+    def test_a_part_of_no_octets_at_all_stays_one_before_another_part(self) -> None:
+        message = Message(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--b--\r\n")
+        message.attach(b"x")
+        assert [part.content for part in Message(bytes(message)).parts] == [b"", b"x"]
+
     def test_a_bare_cr_of_a_delimiter_line_stays_one_too(self) -> None:
         message = Message(b"Content-Type: multipart/mixed; boundary=b\n\n--b\rA: 1\n\nbody\n--b--\n")
         del message.parts[0]["A"]
