@@ -82,7 +82,7 @@ def identity(reverse_path: str, own: Collection[str] = ()) -> str:
     if not path:
         return ""
     local, domain = split(path)
-    return f"{local.casefold()}@{domain_key(domain)}" if domain else local.casefold()
+    return f"{_lower(local)}@{domain_key(domain)}" if domain else _lower(local)
 
 
 def verp(sender: str, recipient: str) -> str:
@@ -222,6 +222,13 @@ def _quoted(text: str) -> str:
 
 def _phrase(name: str) -> str:
     return name if _PLAIN_PHRASE.fullmatch(name) else _quoted(name)
+
+
+def _lower(local: str) -> str:
+    """In lower case, but for the Kelvin sign and its like: they become ASCII letters, and somebody else's address."""
+    if local.isascii():
+        return local.lower()
+    return "".join(c if c.lower().isascii() and not c.isascii() else c.lower() for c in local)
 
 
 def _without_batv(path: str) -> str:

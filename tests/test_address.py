@@ -135,3 +135,10 @@ def test_an_address_among_a_great_many_words_and_colons_is_read_in_one_pass():
     """Where each colon looked at all words before it, this header of 100 kB took half a minute."""
     [found] = parse_list("x " * 25_000 + "ann@example.org " + ": " * 25_000)
     assert found.domain == "example.org"
+
+
+@pytest.mark.parametrize("other", ["stra\u00dfe@x.org", "\u017fam@x.org", "\u212aate@x.org", "\ufb01n@x.org"])
+def test_an_address_beyond_ascii_is_nobody_elses_identity(other):
+    """Case folding makes `strasse`, `sam`, `kate` and `fin` of these, which are other mailboxes of that domain."""
+    assert not identity(other).isascii()
+    assert identity("JÖRG.Ann@x.org") == "jörg.ann@x.org"
