@@ -63,7 +63,7 @@ class HeaderIndex:
         self.last = last
         self.end = empty.end() if empty else last
         self.closed = empty is not None
-        self.matches = matches
+        self.matches: list[re.Match[bytes]] = matches
         self._values: dict[int, str] | None = None
         self._places: dict[str, list[int]] | None = None
         self._type: ContentType | None = None
@@ -73,7 +73,8 @@ class HeaderIndex:
     def places(self) -> dict[str, list[int]]:
         """The numbers of the fields of each name, names in lower case."""
         if self._places is None:
-            self._places = places = {}
+            places: dict[str, list[int]] = {}
+            self._places = places
             for number, match in enumerate(self.matches):
                 name = match[1].decode("ascii").lower()
                 if name in places:
