@@ -106,7 +106,7 @@ class FilterSettings:
             default="the service's state directory, else `/var/tmp`",
         ),
     )
-    spool_above: Octets = field(default=1024**2, metadata=means("The most octets of a message in memory."))
+    spool_above: Octets = field(default=8 * 1024**2, metadata=means("The most octets of a message in memory."))
     recipient_limit: Count = field(default=1000, metadata=means("The most recipients of one message."))
     line_length_limit: Octets = field(
         default=8192, metadata=means("The longest command line, in octets; lines of mail have no limit.")

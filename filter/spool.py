@@ -32,7 +32,7 @@ class Spool:
     """A folder for files without a name; messages of more than `above` octets are kept there and not in memory."""
 
     folder: Path = field(default_factory=default_folder)
-    above: int = 1024 * 1024
+    above: int = 8 * 1024 * 1024
 
     def keep(self, octets: Iterable[bytes]) -> bytes | mmap.mmap:
         """The octets in one buffer, mapped. Raises OSError where the file cannot be made or written, and what
