@@ -24,6 +24,8 @@ def names_of(part: Part) -> tuple[str, ...]:
 
 def uuencoded_names(content: bytes) -> tuple[str, ...]:
     """The names of files written out within a text, as before MIME; some programs still offer them as attachments."""
+    if b"begin" not in content:                    # a plain search takes a hundredth of the expression's time
+        return ()
     return _forms(found.decode("latin-1") for found in _UUENCODED.findall(content))
 
 
