@@ -195,7 +195,6 @@ class Store:
 
 def _ledger_url(url: str) -> str:
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        return url
+    assert parsed.database is not None  # open_engine has seen to it
     base = parsed.database.removesuffix(".db")
     return parsed.set(database=f"{base}-ledger.db").render_as_string(hide_password=False)
