@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from .problems import ConfigError, Problem, unknown
 from .quantities import duration
-from .settings import SECTIONS, DomainSettings, FilterSettings, ServiceSettings, Settings, StoreSettings
+from .settings import SECTIONS, DomainSettings, FilterSettings, MilterSettings, ServiceSettings, Settings, StoreSettings
 from .tables import read
 from .values import Blank
 
@@ -23,6 +23,7 @@ __all__ = [
     "ConfigError",
     "DomainSettings",
     "FilterSettings",
+    "MilterSettings",
     "Problem",
     "ServiceSettings",
     "Settings",
@@ -82,8 +83,8 @@ def from_table(table: Mapping[str, Any], origin: Path | str = "configuration") -
             found[name] = read(kind, table.get(name, {}), origin, name)
         except ConfigError as error:
             problems += error.problems
-    if "filter" in found and "handlers" in found:
-        problems += _misnamed_handlers(found["filter"].handlers, found["handlers"], origin)
+    if found.keys() >= {"filter", "milter", "handlers"}:
+        problems += _misnamed_handlers(found["filter"].handlers, found["milter"].handlers, found["handlers"], origin)
     if problems:
         raise ConfigError(problems)
     return Settings(**found)
@@ -116,10 +117,17 @@ def _unknown_tables(table: Mapping[str, Any], origin: Path | str) -> Iterator[Pr
             yield Problem(str(origin), "", name, "outside any table; move it below the header of its table")
 
 
-def _misnamed_handlers(modules: tuple[str, ...], tables: Mapping[str, Any], origin: Path | str) -> Iterator[Problem]:
-    names = [short_name(module) for module in modules]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield Problem(str(origin), "filter", "handlers", f"two handlers are called {name}; each name must be its own")
+def _misnamed_handlers(
+    behind: tuple[str, ...], before: tuple[str, ...], tables: Mapping[str, Any], origin: Path | str
+) -> Iterator[Problem]:
+    """One module may stand at both doors, `behind` the queue and `before` it; two modules may not share a name."""
+    listed = {"filter": behind, "milter": (*before, *(module for module in behind if module not in before))}
+    told: set[str] = set()
+    for door, modules in listed.items():
+        names = [short_name(module) for module in modules]
+        for name in sorted({name for name in names if names.count(name) > 1} - told):
+            told.add(name)
+            yield Problem(str(origin), door, "handlers", f"two handlers are called {name}; each name must be its own")
     for name in tables:
         if name not in names:
             yield Problem(str(origin), f"handlers.{name}", "", unknown(name, names, "handler"))

@@ -116,6 +116,23 @@ class FilterSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MilterSettings:
+    """`[milter]`: the door before Postfix's queue."""
+
+    listen: Endpoint = field(
+        default="unix:/var/spool/postfix/penstock/milter.sock",
+        metadata=means("Where Postfix reaches the milter, if it has handlers."),
+    )
+    handlers: tuple[Module, ...] = field(
+        default=(),
+        metadata=means(
+            "The handlers' modules, in the order in which they run. Of those that `[filter]` names too, "
+            "refusals are told here, and all else is done there."
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration.
 
@@ -127,6 +144,7 @@ class Settings:
     domains: DomainSettings = field(default_factory=DomainSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     filter: FilterSettings = field(default_factory=FilterSettings)
+    milter: MilterSettings = field(default_factory=MilterSettings)
     routing: Mapping[str, str] = field(default_factory=dict)
     handlers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origin: Path | None = None
@@ -137,4 +155,5 @@ SECTIONS: Final[Mapping[str, type[Any]]] = {
     "domains": DomainSettings,
     "store": StoreSettings,
     "filter": FilterSettings,
+    "milter": MilterSettings,
 }

@@ -61,6 +61,9 @@ def test_the_whole_file(tmp_path: Path) -> None:
         xforward_from = ["192.0.2.7/24"]
         message_size_limit = "10M"
         timeout = "90s"
+        [milter]
+        listen = "127.0.0.1:10027"
+        handlers = ["greylist", "penstock.handlers.policy"]
         [routing]
         host = 'lists\\.example\\.org'
         [handlers.policy]
@@ -77,6 +80,8 @@ def test_the_whole_file(tmp_path: Path) -> None:
     assert settings.filter.authserv_ids == ("mx.example.org",)
     assert settings.filter.xforward_from == ("192.0.2.0/24",)
     assert settings.filter.message_size_limit == 10 << 20
+    assert settings.milter.listen == "127.0.0.1:10027"
+    assert settings.milter.handlers == ("greylist", "penstock.handlers.policy")
     assert settings.routing == {"host": r"lists\.example\.org"}
     assert settings.handlers == {"policy": {"anything": {"at": "all"}}}
 
@@ -84,7 +89,7 @@ def test_the_whole_file(tmp_path: Path) -> None:
 def test_all_mistakes_at_once() -> None:
     assert reasons("""
         workers = 2
-        [milter]
+        [filtre]
         listen = "unix:/a"
         [service]
         workers = 2
@@ -97,7 +102,7 @@ def test_all_mistakes_at_once() -> None:
         host = "("
     """) == [
         "p.toml: workers: outside any table; move it below the header of its table",
-        "p.toml: [milter]: unknown table; known are service, domains, store, filter, routing, handlers",
+        "p.toml: [filtre]: unknown table; known are service, domains, store, filter, milter, routing, handlers",
         "p.toml: [service] handler_time_limit: expected a duration, got the number 5; "
         'write it with its unit, like "90s", "5m" or "3d"',
         "p.toml: [service] max_attempts: expected a whole number, got true; write it without quotes or point",
@@ -135,6 +140,8 @@ def test_all_mistakes_at_once() -> None:
         ("filter.reinject = 'unix:penstock'", "absolute path"),
         ("filter.handlers = ['a/b']", "not the name of a module"),
         ("filter.handlers = ['a.b', 'c.b']", "two handlers are called b"),
+        ("milter.handlers = ['a.b', 'a.b']", "[milter] handlers: two handlers are called b"),
+        ("filter.handlers = ['a.b']\nmilter.handlers = ['c.b']", "[milter] handlers: two handlers are called b"),
         ("filter.reject_unverified = 'reject'", '"hold" or "discard"'),
         ("filter.authserv_ids = ['a b']", "not an authserv-id"),
         ("filter.xforward_from = ['10.0.0.0/33']", "not a network"),
