@@ -130,6 +130,13 @@ class MilterSettings:
             "refusals are told here, and all else is done there."
         ),
     )
+    connection_limit: Count = field(
+        default=1000, metadata=means("The most connections at a time: Postfix makes one for each SMTP session.")
+    )
+    timeout: Span = field(
+        default=timedelta(hours=2),
+        metadata=means("How long Postfix may be silent: its own client may be slow to send a large message."),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,22 @@ find_python() {
     return 1
 }
 
-# Install the packages that are missing: Postfix (with smtp-source and smtp-sink), swaks, Python.
+# Whether there is what pymilter, a module in C, is built with.
+can_build() {
+    has cc && [ -e /usr/include/libmilter/mfapi.h ] &&
+        "$(find_python)" -c 'import os, sysconfig, sys
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' 2>/dev/null
+}
+
+# Install the packages that are missing: Postfix (with smtp-source and smtp-sink), swaks, Debian's miltertest, Python,
+# and what pymilter is built with.
 install_packages() {
     missing=
     has postconf || missing="$missing postfix"
     has swaks || missing="$missing swaks"
+    has miltertest || missing="$missing miltertest"
     find_python >/dev/null || missing="$missing python3 python3-venv"
+    can_build || missing="$missing gcc libc6-dev libmilter-dev python3-dev"
     [ -z "$missing" ] && return 0
     has apt-get || die "Please install:$missing. (Only apt-get is known here.)"
     say "Installing:$missing"
@@ -55,6 +65,7 @@ install_packages() {
     apt_install $missing || die "apt-get could not install$missing. If another mail server is in the way, it was left alone."
     allow_services
     find_python >/dev/null || install_newer_python
+    can_build || apt_install "$(basename "$(find_python)")-dev" || die "No headers for $(find_python) among the packages."
 }
 
 # Older Ubuntus have a newer Python beside their own.
