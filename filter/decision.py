@@ -109,6 +109,14 @@ class Decision:
         """The recipients that no receipt has settled, by key."""
         return {key: outcome for key, outcome in self.outcomes.items() if not outcome.settled}
 
+    @property
+    def passes_whole(self) -> bool:
+        """Whether one recipient, of whom no receipt speaks, gets the message, and nobody else has a say."""
+        if self.ready or len(self.outcomes) != 1:
+            return False
+        (outcome,) = self.outcomes.values()
+        return outcome.fate is Fate.PASSES and not outcome.settled
+
     def take(self, whole: Outcome, outcomes: Mapping[str, Outcome]) -> None:
         """Take over what the runs came to."""
         self.whole = whole

@@ -84,7 +84,9 @@ class Envelope:
 
     def to(self, *recipients: Recipient | str) -> Envelope:
         """The same envelope for other recipients."""
-        given = tuple(r if isinstance(r, Recipient) else Recipient(r) for r in recipients)
+        if recipients == self.recipients:
+            return self
+        given = tuple([r if isinstance(r, Recipient) else Recipient(r) for r in recipients])
         return Envelope(  # for every recipient of every message: dataclasses.replace takes ten times as long
             self.reverse_path, given, self.body, self.smtputf8, self.size, self.ret, self.envid, self.client
         )

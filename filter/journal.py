@@ -18,15 +18,13 @@ def journal(decision: Decision, answers: Sequence[Reply]) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
     arrival = decision.arrival
-    common = {
-        "queue_id": arrival.envelope.queue_id,
-        "message_id": arrival.message["Message-ID"],
-        "sender": f"<{arrival.envelope.reverse_path}>",
-    }
-    end = {"ms": f"{decision.seconds * 1000:.1f}"}
+    envelope = arrival.envelope
+    common = pairs({"queue_id": envelope.queue_id, "message_id": arrival.message["Message-ID"]})
+    common = f"{common} sender={_quoted(f'<{envelope.reverse_path}>')}".lstrip()
     for number, key in enumerate(decision.order):
-        reply = {"reply": str(answers[number if arrival.replies_each else 0])}
-        log.info("%s", pairs({**common, **_outcome(decision.outcomes[key]), **end, **reply}))
+        reply = answers[number if arrival.replies_each else 0]
+        end = f"ms={decision.seconds * 1000:.1f} reply={_quoted(str(reply))}"
+        log.info("%s %s %s", common, _outcome(decision.outcomes[key]), end)
 
 
 def pairs(values: Mapping[str, str | None]) -> str:
@@ -41,16 +39,19 @@ _NEEDS_QUOTES: Final = re.compile(r"[^!#-<>-\[\]-~]")
 """Anything but printable ASCII without space, quote, equals sign and backslash."""
 
 
-def _outcome(outcome: Outcome) -> dict[str, str | None]:
+def _outcome(outcome: Outcome) -> str:
+    recipient = f"recipient={_quoted(f'<{outcome.recipient.address}>')} " if outcome.recipient else ""
     last = next((step for step in reversed(outcome.steps) if step.before is not None), None)
-    return {
-        "recipient": f"<{outcome.recipient.address}>" if outcome.recipient else None,
-        "fate": outcome.fate.value,
+    told = f"{recipient}fate={outcome.fate.value}"
+    if not (outcome.handler or outcome.edited_by or last or outcome.reason):
+        return told                                # as most: it passed
+    more = {
         "handler": outcome.handler,
         "edited_by": ",".join(outcome.edited_by),
         "state": f"{last.before}>{last.after}" if last else None,
         "reason": outcome.reason,
     }
+    return f"{told} {pairs(more)}"
 
 
 def _quoted(value: str) -> str:

@@ -160,15 +160,16 @@ class Pipeline:
         decision.defer(STORE_BUSY)
 
     def _try(self, decision: Decision, work: Work, give_up: Callable[[Reply], None]) -> None:
-        if not decision.todo:
+        todo = decision.todo
+        if not todo:
             return
         if decision.passes > self.settings.domains.max_hops:
             reason = (
                 f"a loop: it came in by SMTP {decision.passes} times; does [filter] reinject lead to the filter again?"
             )
-            for outcome in decision.todo.values():
+            for outcome in todo.values():
                 outcome.end(Fate.HELD, "penstock", reason=reason)
-        elif self.router.concerns(o.recipient.address for o in decision.todo.values() if o.recipient):
+        elif self.router.concerns(o.recipient.address for o in todo.values() if o.recipient):
             limit = self.settings.service.handler_time_limit.total_seconds()
 
             def late() -> None:
@@ -212,6 +213,8 @@ class Pipeline:
 
     def _commit(self, decision: Decision, work: Work) -> None:
         """Step (b). Raises Clash, and what the database raises; then nothing is kept."""
+        if decision.passes_whole and not work.has_effects:
+            return                                 # as most mail: Postfix itself is its queue
         kept = {key: o for key, o in decision.todo.items() if o.fate is not Fate.DEFERRED}
         held = self._refusals.held(decision.arrival, kept.values())
         consumed = [outcome for outcome in kept.values() if outcome.fate is Fate.CONSUMED]

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -90,6 +91,7 @@ def replayed(message: Message, edits: tuple[Edit, ...]) -> Message:
     return Message.with_edits(message.raw, [replace(shifted[0], start=0), *shifted[1:]])
 
 
+@lru_cache(maxsize=4096)
 def recipient_key(recipient: Recipient) -> str:
     """One address twice in a transaction is one recipient, unless its DSN parameters differ."""
     return _digest(recipient.address, recipient.orcpt, recipient.notify)
@@ -111,8 +113,10 @@ def message_digest(message: Message) -> str:
 
 
 def _digest(*parts: str | None) -> str:
-    made = blake2b(digest_size=16)
-    for part in parts:
-        octets = b"" if part is None else part.encode("utf-8", "surrogateescape")
-        made.update(b"%d:" % (-1 if part is None else len(octets)) + octets)
-    return made.hexdigest()
+    octets = b"".join([b"-1:" if part is None else _counted(part) for part in parts])
+    return blake2b(octets, digest_size=16).hexdigest()
+
+
+def _counted(part: str) -> bytes:
+    octets = part.encode("utf-8", "surrogateescape")
+    return b"%d:%b" % (len(octets), octets)

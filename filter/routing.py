@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from .address import domain_key, split
 from .handler import Handler, Reading, Stateless
 from .pattern import EVERY, reading
 from .verdict import NO_SUCH_ADDRESS, Reply
+
+REMEMBERED: Final = 4096
+"""The addresses whose way is remembered: to read one with every pattern takes longer than all else about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,23 @@ class Passage:
     blanks: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a recipient's copy goes through: stateless functions, in configured order, then whoever owns it.
+
+    `is_ours`: the address is in a domain of ours, behind which there is no mailbox.
+    """
+
+    passages: tuple[Passage, ...]
+    taker: Taker | None
+    is_ours: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no handler stands in it, so that mail passes as it came."""
+        return not (self.passages or self.taker or self.is_ours)
+
+
 class Router:
     """The handlers in configured order, and the domains that are ours."""
 
@@ -44,38 +65,43 @@ class Router:
         )
         self._each = [(h, each) for h in self.handlers for each in h.stateless if each.routes]
         self._stateful = [handler for handler in self.handlers if handler.routes]
+        self.way = lru_cache(REMEMBERED)(self._way)
 
     def taker(self, address: str) -> Taker | None:
         """Who owns this recipient, if anyone."""
-        text = reading(address) if self._stateful else None
+        return self.way(address).taker
+
+    def passages(self, address: str) -> Sequence[Passage]:
+        """The stateless functions with a route that matches this recipient, in configured order."""
+        return self.way(address).passages
+
+    def owns(self, address: str) -> bool:
+        """Whether the address is in a domain of ours, behind which there is no mailbox."""
+        return self.way(address).is_ours
+
+    def refuse(self, address: str) -> Reply | None:
+        """At RCPT: 550 5.1.1 for an address in a domain of ours that no route knows, else None."""
+        way = self.way(address)
+        return NO_SUCH_ADDRESS if way.is_ours and way.taker is None else None
+
+    def concerns(self, addresses: Iterable[str]) -> bool:
+        """Whether any handler wants to see mail for these recipients, or any of them is ours."""
+        return bool(self.whole) or any(not self.way(address).is_open for address in addresses)
+
+    def _way(self, address: str) -> Way:
+        text = reading(address)
+        found = ((handler, each, _most_literal(each, text)) for handler, each in self._each)
+        passages = tuple(Passage(handler, each, blanks) for handler, each, blanks in found if blanks is not None)
+        is_ours = bool(self.owned) and domain_key(split(address)[1]) in self.owned
+        return Way(passages, self._taker(text), is_ours)
+
+    def _taker(self, text: str | None) -> Taker | None:
         if text is None:
             return None
         for handler in self._stateful:
             if (found := handler.read(text)) is not None:
                 return Taker(handler, found)
         return None
-
-    def passages(self, address: str) -> list[Passage]:
-        """The stateless functions with a route that matches this recipient, in configured order."""
-        if not self._each:
-            return []
-        text = reading(address)
-        found = ((handler, each, _most_literal(each, text)) for handler, each in self._each)
-        return [Passage(handler, each, blanks) for handler, each, blanks in found if blanks is not None]
-
-    def owns(self, address: str) -> bool:
-        """Whether the address is in a domain of ours, behind which there is no mailbox."""
-        return bool(self.owned) and domain_key(split(address)[1]) in self.owned
-
-    def refuse(self, address: str) -> Reply | None:
-        """At RCPT: 550 5.1.1 for an address in a domain of ours that no route knows, else None."""
-        return NO_SUCH_ADDRESS if self.owns(address) and self.taker(address) is None else None
-
-    def concerns(self, addresses: Iterable[str]) -> bool:
-        """Whether any handler wants to see mail for these recipients, or any of them is ours."""
-        return bool(self.whole) or any(
-            self.owns(address) or self.passages(address) or self.taker(address) for address in addresses
-        )
 
 
 def _most_literal(each: Stateless, text: str | None) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ the matter. Each recipient is a scope of its own in the unit of work: kept as a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,21 +52,20 @@ class Runs:
         outcome = Outcome(None, self.arrival.message.copy() if self.router.whole else self.arrival.message)
         if hops(self.arrival.message) > self.max_hops:
             return outcome.end(Fate.HELD, "penstock", reason=f"a loop: it came back more than {self.max_hops} times")
-        return self._scope(outcome, lambda: self._pass(outcome, self.arrival.envelope, list(self.router.whole)))
+        return self._scope(outcome, lambda: self._pass(outcome, self.arrival.envelope, self.router.whole))
 
     def recipient(self, recipient: Recipient, base: Outcome) -> Outcome:
         """Run what concerns one recipient, on a copy of what the message-level functions left."""
-        passages = self.router.passages(recipient.address)
-        taker = self.router.taker(recipient.address)
-        message = base.message.copy() if passages or taker else base.message
+        way = self.router.way(recipient.address)
+        message = base.message.copy() if way.passages or way.taker else base.message
         outcome = Outcome(recipient, message, results=dict(base.results), edited_by=[*base.edited_by])
         envelope = self.arrival.envelope.to(recipient)
 
         def run() -> None:
-            self._pass(outcome, envelope, passages)
-            if taker is not None and outcome.fate is Fate.PASSES:
-                self._state(outcome, envelope, taker)
-            if outcome.fate is Fate.PASSES and self.router.owns(recipient.address):
+            self._pass(outcome, envelope, way.passages)
+            if way.taker is not None and outcome.fate is Fate.PASSES:
+                self._state(outcome, envelope, way.taker)
+            if outcome.fate is Fate.PASSES and way.is_ours:
                 raise HandlerError(f"{recipient.address} is in a domain of ours: accepted, it has nowhere to go")
 
         return self._scope(outcome, run)
@@ -85,7 +84,7 @@ class Runs:
             _fail(outcome, error)
         return outcome
 
-    def _pass(self, outcome: Outcome, envelope: Envelope, passages: list[Passage]) -> None:
+    def _pass(self, outcome: Outcome, envelope: Envelope, passages: Iterable[Passage]) -> None:
         for passage in passages:
             handler, function = passage.handler, passage.stateless.function
             outcome.handler = handler.name
@@ -93,7 +92,7 @@ class Runs:
             mail = Mail(run, envelope, outcome.message, outcome.results)
             edits = outcome.message.edits
             moves, verdict = _call(handler, function, mail, passage.blanks)
-            edited = outcome.message.edits != edits
+            edited = outcome.message.edits is not edits and outcome.message.edits != edits
             if edited:
                 outcome.edited_by.append(handler.name)
             if moves is not None:

@@ -95,7 +95,9 @@ class Settling:
         """Tell the sender by letter of refusals that the one reply cannot tell, once nothing is deferred any more."""
         outcomes = decision.outcomes
         refused = {key: o for key, o in outcomes.items() if o.fate is Fate.REJECTED}
-        if len(refused) == len(outcomes) or any(_answer(o, saved=True).is_temporary for o in outcomes.values()):
+        if not refused or len(refused) == len(outcomes):
+            return
+        if any(_answer(outcome, saved=True).is_temporary for outcome in outcomes.values()):
             return
         untold = {key: o for key, o in refused.items() if not o.noticed}
         if letter := self._refusals.notice(decision.arrival, untold.values(), "failed"):

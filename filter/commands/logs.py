@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from datetime import UTC, datetime
+from time import gmtime, strftime
 from typing import Final
 
 _PAIRS: Final = re.compile(r"[a-z_]+=")
@@ -21,11 +21,13 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         head, *more = record.getMessage().split("\n")
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = strftime("%Y-%m-%dT%H:%M:%S", gmtime(record.created))
         text = head if _PAIRS.match(head) else 'text="{}"'.format(head.replace('"', "'"))
-        first = f"time={at} level={record.levelname.lower()} log={record.name} {text}"
+        first = f"time={at}.{int(record.msecs):03}Z level={record.levelname.lower()} log={record.name} {text}"
         if record.exc_info:
             more += self.formatException(record.exc_info).split("\n")
+        if not more and first.isascii() and first.isprintable():
+            return first
         return "\n    ".join(_CONTROL.sub("?", line) for line in [first, *more])
 
 
@@ -33,6 +35,7 @@ def log_to_stderr(level: str) -> None:
     """Log to stderr from `level` (`debug`, `info`, `warning`, `error`) on."""
     # What no line shows need not be found out for each: https://docs.python.org/3/howto/logging.html#optimization
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -64,6 +64,8 @@ class Fields:
 
     def get_all(self, name: str) -> list[str]:
         """The decoded values of all fields of that name, in order."""
+        if not self._overlay:
+            return [self._index.value(number) for number in self._index.places.get(name.lower(), ())]
         return [field.value for field in self._find(name)]
 
     def fields_named(self, name: str) -> list[Field]:

@@ -48,7 +48,7 @@ class Session:
         self._leave = leave
         self._hello: str | None = None
         self._lmtp = False
-        self._client = Client()
+        self._client = _UNKNOWN
         self._envelope: Envelope | None = None
         self._recipients: list[Recipient] = []
         self._refusals = 0
@@ -267,12 +267,13 @@ class Session:
             self._answer(reply)
 
     def _reset(self) -> None:
-        self._client = Client()
+        self._client = _UNKNOWN
         self._envelope = None
         self._recipients = []
         self._refusals = 0
 
 
+_UNKNOWN: Final = Client()
 _COMMANDS: Final[Mapping[str, Callable[[Session, str], None]]] = {
     "LHLO": Session._lhlo,
     "EHLO": Session._ehlo,

@@ -113,7 +113,7 @@ class Wire:
     def flush(self) -> None:
         """Send what is queued."""
         if self._queued:
-            queued = b"".join(self._queued)
+            queued = self._queued[0] if len(self._queued) == 1 else b"".join(self._queued)
             self._queued.clear()
             self._send(queued)
 
@@ -189,7 +189,8 @@ class Wire:
         return octets
 
     def _receive(self, bite: int) -> bytes:
-        self.flush()
+        if self._queued:
+            self.flush()
         try:
             octets = self._socket.recv(bite)
         except BlockingIOError:

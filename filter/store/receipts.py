@@ -20,48 +20,56 @@ from .rows import when
 from .schema import attempts, receipts
 
 
+class _Cursor(sqlite3.Cursor):
+    connection: GuardedConnection
+
+
 class Known:
     """Whether any receipt may concern an arrival.
 
-    Asked for every message, so it goes to the driver straight, on connections that it keeps: the pool and
-    a statement object each take longer than the answer.
+    Asked for every message, so it goes to the driver straight, with cursors on connections that it keeps: the pool, a
+    statement object and the guard each take longer than the answer. No run ever holds these connections, so nobody
+    takes them away.
     """
 
     def __init__(self, engine: Engine) -> None:
         asked = select(receipts.c.fate).where(receipts.c.arrival == bindparam("arrival"))
         self._engine = engine
         self._statement = str(asked.compile(dialect=engine.dialect))
-        self._idle: list[GuardedConnection] = []
+        self._idle: list[_Cursor] = []
 
     def __call__(self, arrival: str) -> bool:
         """Raises StoreError where the database is out of reach."""
         try:
-            connection = self._take()
-            found = connection.execute(self._statement, (arrival,)).fetchone() is not None
+            cursor = self._take()
+            found = cursor.execute(self._statement, (arrival,)).fetchall()  # all: what is left would hold a snapshot
         except (sqlite3.Error, DBAPIError) as error:
             self.close()
             raise StoreError(str(error)) from error
-        self._idle.append(connection)
-        return found
+        self._idle.append(cursor)
+        return bool(found)
 
     def close(self) -> None:
         """Close the idle connections."""
         idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        for cursor in idle:
+            cursor.connection.close()
 
-    def _take(self) -> GuardedConnection:
+    def _take(self) -> _Cursor:
         try:
             known = self._idle.pop()
         except IndexError:
             return self._connect()
-        return known if known.is_current else self._connect()
+        if known.connection.is_current:
+            return known
+        known.connection.close()
+        return self._connect()
 
-    def _connect(self) -> GuardedConnection:
+    def _connect(self) -> _Cursor:
         pooled = self._engine.connect()
         connection = raw(pooled)
         pooled.detach()
-        return connection
+        return _Cursor(connection)
 
 
 def find(connection: Connection, arrival: str, digest: str) -> dict[str, Receipt]:

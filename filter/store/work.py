@@ -112,8 +112,9 @@ class Work:
         if self._savepoint is not None:
             self._savepoint.commit()
             self._savepoint = None
-        self.kept.absorb(self.effects)
-        self.effects = Effects()
+        if self.effects:
+            self.kept.absorb(self.effects)
+            self.effects = Effects()
 
     def drop(self) -> None:
         """End a scope and forget its effects."""

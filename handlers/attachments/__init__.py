@@ -16,7 +16,7 @@ import logging
 from penstock import EditError, Hold, Mail, Reject, Verdict, stateless
 
 from .actions import apply
-from .findings import Finding, find, unreadable
+from .findings import Finding, find, looks, unreadable
 from .options import Link, Options, Rule
 
 __all__ = ["Link", "Options", "Rule", "strip"]
@@ -26,13 +26,14 @@ log = logging.getLogger("penstock")
 
 @stateless  # no route: once per message, and all recipients get the same
 def strip(mail: Mail, options: Options) -> Verdict | None:
-    if options.unreadable != "pass" and (why := unreadable(mail.message)):
+    parts = looks(mail.message)
+    if options.unreadable != "pass" and (why := unreadable(mail.message, parts)):
         return _stop(options.unreadable, options, why)
-    found = find(mail.message, options.rules)
+    found = find(parts, options.rules)
     mail.results["attachments"] = [finding.as_dict() for finding in found]
     for finding in found:
         log.info("handler=attachments action=%s rule=%r file=%r", finding.rule.action, finding.rule.name, finding.name)
-    return _verdict(found) or _edit(mail, options, [f for f in found if f.rule.action != "pass"])
+    return (_verdict(found) or _edit(mail, options, [f for f in found if f.rule.action != "pass"])) if found else None
 
 
 def _verdict(found: list[Finding]) -> Verdict | None:

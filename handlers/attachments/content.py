@@ -30,7 +30,9 @@ def types_of(content: bytes, *, thorough: bool) -> tuple[str, ...]:
     Not `thorough`: only the `EXECUTABLES` are told.
     """
     head = content[:HEAD]
-    known = tuple(kind for mark, kind in _MARKS if head.startswith(mark) and _is_binary(head))
+    known: tuple[str, ...] = ()
+    if head.startswith(_ANY_MARK) and _is_binary(head):
+        known = tuple(kind for mark, kind in _MARKS if head.startswith(mark))
     return known or (tuple(_by_library(head)) if thorough else ())
 
 
@@ -64,3 +66,4 @@ _MARKS: Final = (
     (b"\xca\xfe\xba\xbe\x00\x00\x00", JAVA_CLASS),
     (b"L\x00\x00\x00\x01\x14\x02\x00", SHORTCUT),
 )
+_ANY_MARK: Final = tuple(mark for mark, _ in _MARKS)

@@ -19,7 +19,8 @@ LONGEST: Final = 100
 
 def names_of(part: Part) -> tuple[str, ...]:
     """Every name of the part in the form that patterns are tried on: lower case, no folders; none if it has none."""
-    return _forms(_claimed(part))
+    claimed = list(_claimed(part))
+    return _forms(claimed) if claimed else ()
 
 
 def uuencoded_names(content: bytes) -> tuple[str, ...]:
@@ -45,7 +46,7 @@ def _forms(claimed: Iterable[str]) -> tuple[str, ...]:
 
 
 def _claimed(part: Part) -> Iterator[str]:
-    if not any("name" in value.lower() for field_name in _FIELDS for value in part.get_all(field_name)):
+    if not any("name" in value.lower() for name in _FIELDS for value in part.get_all(name)):
         return  # as most parts: then no field need be taken apart
     yield part.filename or ""
     for field in part.fields:
