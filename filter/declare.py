@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -41,6 +41,7 @@ class Declaration:
     routes: list[RouteMark] = field(default_factory=list)
     timeout: TimeoutMark | None = None
     stateless: bool = False
+    body: bool | Callable[[Any], bool] = True
     at_rcpt: bool = False
 
 
@@ -68,10 +69,29 @@ def route(
     return mark
 
 
-def stateless(function: Function) -> Function:
-    """The function sees mail on its way through; what it does not decide passes on."""
-    _declare(function).stateless = True
-    return function
+@overload
+def stateless(function: Function, /) -> Function: ...
+
+
+@overload
+def stateless(*, body: bool | Callable[[Any], bool]) -> Callable[[Function], Function]: ...
+
+
+def stateless(
+    function: Function | None = None, /, *, body: bool | Callable[[Any], bool] = True
+) -> Function | Callable[[Function], Function]:
+    """The function sees mail on its way through; what it does not decide passes on.
+
+    With `body=False`, or a function of the Options that says so, it looks at envelope and header alone: then Postfix
+    need not send the milter the body, and `mail.message` may have none, and may not be given one.
+    """
+
+    def mark(function: Function) -> Function:
+        said = _declare(function)
+        said.stateless, said.body = True, body
+        return function
+
+    return mark if function is None else mark(function)
 
 
 def timeout(after: str | timedelta | Callable[[Any], timedelta], function: str) -> Callable[[Function], Function]:

@@ -52,10 +52,11 @@ class Timeout:
 
 @dataclass(frozen=True, slots=True)
 class Stateless:
-    """A `@stateless` function; without routes it runs once per message."""
+    """A `@stateless` function; without routes it runs once per message. `body`: it looks at the body too."""
 
     function: Callable[..., Any]
     routes: tuple[Route, ...]
+    body: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,9 @@ class _Reader:
         states = {f.__name__: f for f, said in declared if not said.stateless and (said.routes or said.timeout)}
         routes = [route for f, said in declared if not said.stateless for route in self._routes(f, said)]
         self._no_route_twice(routes)
-        stateless = tuple(Stateless(f, tuple(self._routes(f, said))) for f, said in declared if said.stateless)
+        stateless = tuple(
+            Stateless(f, tuple(self._routes(f, said)), self._body(said)) for f, said in declared if said.stateless
+        )
         timeouts = {f.__name__: t for f, said in declared if said.timeout and (t := self._timeout(f, said.timeout))}
         otherwise = getattr(self.module, "otherwise", None)
         patterns = tuple({r.pattern.text: r.pattern for r in routes}.values())
@@ -198,6 +201,11 @@ class _Reader:
                 if pattern.text == EVERY and not said.stateless:
                     self._find(function, f"has the pattern {EVERY!r}, which only @stateless functions may have")
                 yield Route(pattern, function, mark.always, mark.bounces, mark.automatic)
+
+    def _body(self, said: Declaration) -> bool:
+        if not callable(said.body):
+            return said.body
+        return self.options is None or bool(said.body(self.options))
 
     def _no_route_twice(self, routes: list[Route]) -> None:
         seen: set[tuple[str, str]] = set()

@@ -6,11 +6,16 @@ the message and the envelope changed. What differs between recipients is the por
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .arrival import Arrival
 from .decision import Outcome
-from .envelope import Envelope
+from .envelope import Envelope, Recipient
+from .machine import HandlerError
 from .message import Message
+from .receipt import Fate
+from .refusals import one_reply
 from .verdict import Reply
 
 
@@ -47,3 +52,59 @@ class Judgement:
     def passes(self) -> bool:
         """Whether the message goes on into the queue, to be delivered."""
         return self.reply is None and not self.discard and self.hold is None
+
+    def fate(self, recipient: Recipient) -> Fate:
+        """What becomes of one of the arrival's recipients."""
+        if self.reply is not None:
+            return Fate.REJECTED if self.reply.is_permanent else Fate.DEFERRED
+        if self.discard or recipient not in self.envelope.recipients:
+            return Fate.DISCARDED
+        return Fate.PASSES if self.hold is None else Fate.HELD
+
+
+def judgement(arrival: Arrival, outcomes: Sequence[Outcome]) -> Judgement:
+    """What the recipients' outcomes come to, for the message as a whole: one deferral defers it.
+
+    Without outcomes nobody had anything to say. Raises HandlerError where they differ in what only the port can do
+    for some, and says how to mend it.
+    """
+    if not outcomes:
+        return Judgement(arrival.message, arrival.envelope, discard=not arrival.envelope.recipients)
+    if deferred := [o.reply for o in outcomes if o.fate is Fate.DEFERRED and o.reply]:
+        return Judgement(arrival.message, arrival.envelope, one_reply(deferred))
+    left = [o for o in outcomes if o.fate is not Fate.DISCARDED]
+    rejected = [o.reply for o in left if o.fate is Fate.REJECTED and o.reply]
+    if rejected and len(rejected) == len(left):
+        return Judgement(arrival.message, arrival.envelope, one_reply(rejected))
+    held = [o for o in left if o.fate is Fate.HELD]
+    if rejected or 0 < len(held) < len(left) or len({o.message.edits for o in left}) > 1:
+        raise HandlerError(_differing(left))
+    staying = {outcome.recipient for outcome in left}
+    return Judgement(
+        left[0].message if left else arrival.message,
+        arrival.envelope.to(*(recipient for recipient in arrival.envelope.recipients if recipient in staying)),
+        discard=not left,
+        hold="; ".join(dict.fromkeys(o.reason for o in held)) if held else None,
+    )
+
+
+def foretold(outcomes: Sequence[Outcome]) -> Reply | None:
+    """The refusal that previews tell: the port would refuse it for all, or defer it for one.
+
+    A preview that failed tells nothing. Neither does one that refuses for some: that is the port's to do.
+    """
+    told = [o for o in outcomes if o.failure is None]
+    if deferred := [o.reply for o in told if o.fate is Fate.DEFERRED and o.reply]:
+        return one_reply(deferred)
+    rejected = [o.reply for o in told if o.fate is Fate.REJECTED and o.reply]
+    return one_reply(rejected) if rejected and len(rejected) == len(outcomes) else None
+
+
+def _differing(outcomes: Sequence[Outcome]) -> str:
+    deciding = [o.handler for o in outcomes if o.fate is not Fate.PASSES]
+    editing = [name for o in outcomes for name in o.edited_by]
+    names = " or ".join(dict.fromkeys([*deciding, *editing]))
+    return (
+        f"before the queue a message is one for all its recipients, but what becomes of it differs between them; "
+        f"name {names} in [filter] handlers too, so that the port does what differs"
+    )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 from .config import Settings, short_name
 from .handler import Handler, HandlerProblems, read_module
-from .routing import Router
+from .routing import Routers
 from .views import Views
 
 
@@ -27,21 +27,25 @@ class LoadError(Exception):
         super().__init__("\n".join(self.findings))
 
 
-def load_router(settings: Settings) -> Router:
-    """Import and read all configured handlers. Raises LoadError with all findings of all of them."""
-    handlers: list[Handler] = []
+def load_routers(settings: Settings) -> Routers:
+    """Import and read the configured handlers of both doors. Raises LoadError with all findings of all of them."""
+    loaded: dict[str, Handler] = {}
     findings: list[str] = []
     _extend_path(settings.service.path)
-    for name in settings.filter.handlers:
-        try:
-            handlers.append(_load(name, settings))
-        except HandlerProblems as problems:
-            findings += problems.findings
-        except (Exception, SystemExit) as error:
-            findings.append(f"{settings.origin or 'configuration'}: [filter] handlers: {_why(name, error)}")
+    for door, modules in (("filter", settings.filter.handlers), ("milter", settings.milter.handlers)):
+        for name in [module for module in modules if module not in loaded]:
+            try:
+                loaded[name] = _load(name, settings)
+                if door == "milter":
+                    findings += _effects(loaded[name], settings)
+            except HandlerProblems as problems:
+                findings += problems.findings
+            except (Exception, SystemExit) as error:
+                findings.append(f"{settings.origin or 'configuration'}: [{door}] handlers: {_why(name, error)}")
     if findings:
-        raise LoadError(findings)
-    return Router(handlers, settings.domains.owned)
+        raise LoadError(dict.fromkeys(findings))
+    behind, before = ([loaded[name] for name in door.handlers] for door in (settings.filter, settings.milter))
+    return Routers(behind, before, settings.domains.owned)
 
 
 def _load(name: str, settings: Settings) -> Handler:
@@ -53,6 +57,17 @@ def _load(name: str, settings: Settings) -> Handler:
         table=settings.handlers.get(short_name(name), {}),
         origin=settings.origin,
     )
+
+
+def _effects(handler: Handler, settings: Settings) -> Iterator[str]:
+    """What a handler that stands before the queue alone could not keep there: nobody knows whether mail gets queued."""
+    kept = [f"states ({', '.join(handler.states)})"] if handler.states else []
+    kept += ["tables of its own"] if handler.metadata is not None else []
+    if kept:
+        yield (
+            f"{settings.origin or 'configuration'}: [milter] handlers: {handler.path} has {' and '.join(kept)}, "
+            "but before the queue nothing can be kept; name it in [filter] handlers too"
+        )
 
 
 def _views(module: ModuleType, settings: Settings) -> Views:

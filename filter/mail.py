@@ -45,9 +45,9 @@ class Desk:
 
     @property
     def ledger(self) -> Ledger:
-        """Counters and values that are kept whatever the verdict."""
+        """Counters and values that are kept whatever the verdict (of a preview: if it refuses the message)."""
         around = self._run.around
-        return around.book.page(self._run.handler.name, around.now, dry=around.preview)
+        return around.book.page(self._run.handler.name, around.now)
 
     @property
     def blanks(self) -> Mapping[str, str]:

@@ -25,21 +25,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .arrival import Arrival
+from .before import Before
 from .clock import Clock
 from .config import Settings
 from .decision import Decision, Outcome, as_whole, replayed, undecided
 from .effects import Effects, Held
 from .envelope import Envelope, Recipient
-from .mail import Rcpt
+from .judgement import Judgement, Wants
 from .receipt import WHOLE, Fate, message_digest
 from .refusals import Refusals
-from .routing import Router
+from .routing import Routers
 from .run import Surroundings
-from .runs import Runs, refusal_at_rcpt
+from .runs import Runs
 from .settling import Settling
-from .store import Clash, Store, Work, is_store_failure
+from .store import Clash, LedgerDraft, Store, Work, is_store_failure
 from .tokens import Tokens
-from .verdict import HANDLER_TOO_SLOW, STORE_BUSY, STORE_FAILED, Reply
+from .verdict import HANDLER_TOO_SLOW, STORE_BUSY, STORE_FAILED, Discard, Reply
 from .watch import Watch
 
 log = logging.getLogger("penstock")
@@ -61,11 +62,11 @@ class Pipeline:
     """Handlers, store and settings, ready for mail. Thread-safe."""
 
     def __init__(
-        self, router: Router, store: Store, settings: Settings, *, clock: Clock | None = None,
+        self, routers: Routers, store: Store, settings: Settings, *, clock: Clock | None = None,
         letters_ready: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         """`letters_ready` is called after each commit that put letters into the outbox."""
-        self.router = router
+        self.router = routers.filter
         self.store = store
         self.settings = settings
         self.clock = clock or Clock()
@@ -74,20 +75,28 @@ class Pipeline:
         self._refusals = Refusals(settings, self.clock)
         self._settling = Settling(store, self._refusals, self.clock, letters_ready)
         self._watch = Watch()
+        self._before = Before(routers, store, settings, self.clock, self.tokens, self._watch)
 
     def recipient(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
-        """At RCPT: the reply that refuses this recipient, or None."""
+        """At RCPT behind the queue: the reply that refuses this recipient, or None."""
         return self.router.refuse(recipient.address)
 
-    def at_rcpt(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
-        """At RCPT before the queue: what the `@at_rcpt` functions say; the first refusal is the reply."""
-        now = self.clock.now()
-        for handler in self.router.handlers:
-            for function in handler.at_rcpt:
-                rcpt = Rcpt(envelope, recipient.address, self.store.ledger.page(handler.name, now), now)
-                if reply := refusal_at_rcpt(handler, function, rcpt):
-                    return reply
-        return None
+    @property
+    def wants(self) -> Wants:
+        """What the handlers before the queue use."""
+        return self._before.wants
+
+    def at_rcpt(self, envelope: Envelope, recipient: Recipient) -> Reply | Discard | None:
+        """At RCPT before the queue: the reply that refuses this recipient, or Discard to drop it, or None."""
+        return self._before.at_rcpt(envelope, recipient)
+
+    def judge(self, arrival: Arrival, give_up: Callable[[Reply], None] = lambda reply: None) -> Judgement:
+        """At the end of a message before the queue: what becomes of it. Nothing of it is kept but counts.
+
+        When a handler is over its time limit `give_up` is called, from another thread, with the reply, and
+        GivenUp is raised when the handler returns at last.
+        """
+        return self._before.judge(arrival, give_up)
 
     def decide(self, arrival: Arrival, give_up: Callable[[Reply], None] = lambda reply: None) -> Decision:
         """Run the handlers and commit what they did. A store that fails is a 451 for whom it concerns.
@@ -185,8 +194,8 @@ class Pipeline:
     def _run(self, decision: Decision, work: Work, *, dry: bool = False) -> tuple[Outcome, dict[str, Outcome]]:
         """Run what is to be run. The decision is only read: an abandoned run must not change it any more."""
         around = Surroundings(
-            work, self.store.ledger, self.tokens, self.clock.now(), self.settings.service.hostname,
-            self.settings.filter.held_expiry, self.settings.domains.owned, dry,
+            work, LedgerDraft(self.store.ledger) if dry else self.store.ledger, self.tokens, self.clock.now(),
+            self.settings.service.hostname, self.settings.filter.held_expiry, self.settings.domains.owned, dry,
         )  # fmt: skip
         runs = Runs(self.router, decision.arrival, work, around, self.settings.domains.max_hops)
         whole = decision.whole or runs.whole()

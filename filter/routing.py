@@ -57,14 +57,17 @@ class Way:
 class Router:
     """The handlers in configured order, and the domains that are ours."""
 
-    def __init__(self, handlers: Sequence[Handler], owned: Collection[str] = ()) -> None:
-        self.handlers = tuple(handlers)
+    def __init__(
+        self, handlers: Sequence[Handler], owned: Collection[str] = (), *, only: Collection[str] | None = None
+    ) -> None:
+        """With `only` those of these names alone see mail; the others still take the addresses that are theirs."""
+        self.handlers = tuple(handler for handler in handlers if only is None or handler.name in only)
         self.owned = frozenset(domain_key(domain) for domain in owned)
         self.whole = tuple(
             Passage(handler, each) for handler in self.handlers for each in handler.stateless if not each.routes
         )
         self._each = [(h, each) for h in self.handlers for each in h.stateless if each.routes]
-        self._stateful = [handler for handler in self.handlers if handler.routes]
+        self._stateful = [handler for handler in handlers if handler.routes]
         self.way = lru_cache(REMEMBERED)(self._way)
 
     def taker(self, address: str) -> Taker | None:
@@ -100,8 +103,33 @@ class Router:
             return None
         for handler in self._stateful:
             if (found := handler.read(text)) is not None:
-                return Taker(handler, found)
+                return Taker(handler, found) if handler in self.handlers else None
         return None
+
+
+class Routers:
+    """The handlers of both doors.
+
+    `filter` are those behind the queue, `milter` those before it. Of these, `alone` stand there only, and `previews`
+    behind the queue as well: the same objects, in the order in which they run there.
+    """
+
+    def __init__(self, behind: Sequence[Handler], before: Sequence[Handler] = (), owned: Collection[str] = ()) -> None:
+        both = {handler.name for handler in behind} & {handler.name for handler in before}
+        self.filter = Router(behind, owned)
+        self.milter = Router(before)
+        self.alone = Router([handler for handler in before if handler.name not in both])
+        self.previews = Router(behind if both else (), only=both)
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """All handlers, each once."""
+        return (*self.alone.handlers, *self.filter.handlers)
+
+    @property
+    def metadata(self) -> list[Any]:
+        """The SQLAlchemy metadata of the handlers' own tables."""
+        return [handler.metadata for handler in self.handlers if handler.metadata is not None]
 
 
 def _most_literal(each: Stateless, text: str | None) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .effects import Conversation, Effects, Key, Pending
 from .handler import Handler
-from .store import LedgerBook, Session
+from .store import Book, Session
 from .tokens import Tokens
 
 
@@ -26,12 +26,20 @@ class Work(Protocol):
     def session(self) -> Session: ...
 
 
+class Scopes(Work, Protocol):
+    """The unit of work, as it is cut into scopes: the message as a whole, then each recipient."""
+
+    def keep(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What every run of one decision shares. Nothing of a `preview` is kept."""
 
     work: Work
-    book: LedgerBook
+    book: Book
     tokens: Tokens
     now: datetime
     hostname: str

@@ -18,11 +18,11 @@ from .envelope import Envelope, Recipient
 from .guard import automatic, hops
 from .handler import START, Handler, arguments
 from .machine import HandlerError, StateGone, answer, answering, moved
-from .mail import Mail, Rcpt, conversation_key
+from .mail import Mail, conversation_key
 from .receipt import Fate
 from .routing import Passage, Router, Taker
-from .run import Run, Surroundings
-from .store import Work, is_store_failure
+from .run import Run, Scopes, Surroundings
+from .store import is_store_failure
 from .verdict import (
     HANDLER_FAILED,
     NOT_IN_THIS_STATE,
@@ -32,7 +32,6 @@ from .verdict import (
     Discard,
     Hold,
     Reject,
-    Reply,
     Verdict,
 )
 
@@ -43,7 +42,7 @@ class Runs:
 
     router: Router
     arrival: Arrival
-    work: Work
+    work: Scopes
     around: Surroundings
     max_hops: int
 
@@ -134,24 +133,6 @@ class Runs:
                 f"{handler.name} returned the state {to}, but this mail has no conversation "
                 "(STATE_KEY or SENDER_KEY said none yet, or the reverse-path is null); use mail.move(STATE, key)"
             )
-
-
-def refusal_at_rcpt(handler: Handler, function: Callable[..., Any], rcpt: Rcpt) -> Reply | None:
-    """What an `@at_rcpt` function refuses a recipient with, or None. Raises what the function raises.
-
-    Raises HandlerError for an answer other than None, Accept, Reject and Defer.
-    """
-    try:
-        returned = function(rcpt, **arguments(function, {}, handler.options))
-    except Verdict as verdict:
-        returned = verdict
-    if isinstance(returned, Reject | Defer):
-        return returned.reply
-    if returned is None or isinstance(returned, Accept):
-        return None
-    raise HandlerError(
-        f"{handler.name}.{function.__name__} returned {returned!r} at RCPT; it accepts, rejects or defers"
-    )
 
 
 def _call(

@@ -48,6 +48,7 @@ STORE_FAILED: Final = Reply(451, "4.3.0", "The store is out of reach; the messag
 STORE_BUSY: Final = Reply(451, "4.3.0", "This conversation is busy; try again later")
 REINJECT_FAILED: Final = Reply(451, "4.4.1", "The mail system behind the filter is out of reach; try again later")
 REINJECT_LOST: Final = Reply(451, "4.4.2", "The mail system behind the filter hung up; try again later")
+NEEDS_PORT: Final = Reply(451, "4.3.0", "This message cannot be handled before the queue; try again later")
 SOME_DEFERRED: Final = Reply(451, "4.3.0", "Some recipients could not be served now; try again later")
 
 

@@ -12,8 +12,8 @@ from typing import Final
 import click
 
 from ..config import ConfigError, Settings
-from ..loading import LoadError, load_router
-from ..routing import Router
+from ..loading import LoadError, load_routers
+from ..routing import Routers
 from . import findings
 from .findings import Finding
 from .program import config_file, config_option, settings
@@ -67,13 +67,13 @@ def _all() -> Iterator[Finding]:
 def _of_the_handlers(found: Settings) -> Iterator[Finding]:
     """What needs the handlers; where they do not load, no other finding would be true."""
     try:
-        router: Router = load_router(found)
+        routers: Routers = load_routers(found)
     except LoadError as error:
         yield from (Finding("error", "handlers", finding) for finding in error.findings)
         return
-    yield from findings.in_handlers(found, router)
-    yield from findings.in_domains(found, router)
-    yield from findings.in_store(found, router)
+    yield from findings.in_handlers(found, routers.filter)
+    yield from findings.in_domains(found, routers.filter)
+    yield from findings.in_store(found, routers)
 
 
 def _spelled(finding: Finding) -> str:

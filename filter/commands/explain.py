@@ -12,10 +12,10 @@ from ..arrival import Arrival
 from ..config import Settings
 from ..envelope import Client, Envelope
 from ..handler import START
-from ..loading import load_router
+from ..loading import load_routers
 from ..message import Message
 from ..pipeline import Pipeline
-from ..routing import Router
+from ..routing import Routers
 from .explained import Report, explained
 from .given import Given, envelope_of
 from .page import page
@@ -66,32 +66,32 @@ def explain(
     The store is read as it is now; where there is none yet, an empty one is supposed.
     """
     found = settings()
-    router = load_router(found)
-    _known(router, state)
+    routers = load_routers(found)
+    _known(routers, state)
     message = Message(file.read())
     given = envelope_of(message, sender, recipients)
     client = Client(name=client_name, address=client_address, helo=helo, source=source.upper())
     envelope = Envelope(given.sender, client=client).to(*given.recipients)
     arrival = Arrival(envelope, message, found.filter.listen[0], found.service.hostname, replies_each=not smtp)
-    report = _explained(found, router, arrival, state)
+    report = _explained(found, routers, arrival, state)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
     else:
         _show(report, given, found, state)
 
 
-def _explained(found: Settings, router: Router, arrival: Arrival, state: str | None) -> Report:
-    with opened(found.store.url, router, state=state) as store:
-        pipeline = Pipeline(router, store, found)
+def _explained(found: Settings, routers: Routers, arrival: Arrival, state: str | None) -> Report:
+    with opened(found.store.url, routers, state=state) as store:
+        pipeline = Pipeline(routers, store, found)
         try:
             return explained(pipeline, arrival)
         finally:
             pipeline.close()
 
 
-def _known(router: Router, state: str | None) -> None:
+def _known(routers: Routers, state: str | None) -> None:
     """Raises click.UsageError for a state that no handler has."""
-    states = {name for handler in router.handlers for name in handler.states} | {START}
+    states = {name for handler in routers.handlers for name in handler.states} | {START}
     if state is not None and state not in states:
         raise click.UsageError(f"No handler has a state {state}; known are {', '.join(sorted(states))}.")
 

@@ -22,7 +22,7 @@ from ..config import Settings
 from ..handler import START
 from ..pattern import Pattern
 from ..port.endpoint import Endpoint
-from ..routing import Router
+from ..routing import Router, Routers
 from ..store import Store, StoreError
 from .program import reason
 from .refusing import refuses
@@ -78,16 +78,16 @@ def in_domains(settings: Settings, router: Router) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def in_store(settings: Settings, router: Router) -> Iterator[Finding]:
+def in_store(settings: Settings, routers: Routers) -> Iterator[Finding]:
     """Whether the store can be used, and whether all that is stored there can still be handled."""
     url = settings.store.url
     try:
         if path := missing_file(url):
             yield _place_for(path)
             return
-        with opened(url, router) as store:
+        with opened(url, routers) as store:
             yield Finding("ok", "store", "opens")
-            yield from _stranded(store, router)
+            yield from _stranded(store, routers.filter)
     except (StoreError, SQLAlchemyError) as error:
         yield Finding("error", "store", f"cannot be used: {reason(error)}", "see [store] url, and the rights on it")
     except OSError as error:

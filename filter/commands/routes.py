@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from ..handler import Handler, Route
-from ..loading import load_router
+from ..loading import load_routers
 from ..pattern import EVERY, Blank, Pattern
 from ..quantities import spell_duration
 from ..routing import Router
@@ -51,7 +51,7 @@ def routes(address: str | None, as_json: bool) -> None:
     "otherwise" what does not fit the state. Of the handlers with states the first that reads an address takes it, by
     the pattern with most literals. "at_rcpt" runs before the queue alone.
     """
-    router = load_router(settings())
+    router = load_routers(settings()).filter
     asked = bare(address) if address else None
     lines = [line for order, handler in enumerate(router.handlers, 1) for line in _lines(router, handler, order, asked)]
     if as_json:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from ..effects import Conversation, Key
-from ..routing import Router
+from ..routing import Routers
 from ..store import Store, Work
 from ..store.lock import FairLock
 
@@ -33,7 +33,7 @@ def missing_file(url: str) -> Path | None:
 
 
 @contextmanager
-def opened(url: str, router: Router, *, state: str | None = None) -> Iterator[Store]:
+def opened(url: str, routers: Routers, *, state: str | None = None) -> Iterator[Store]:
     """The store with the tables that these handlers need; an empty one for the time being where it does not exist.
 
     With `state` every conversation is supposed to be in it. Raises StoreError, and what the database raises.
@@ -42,7 +42,7 @@ def opened(url: str, router: Router, *, state: str | None = None) -> Iterator[St
         place = url if missing_file(url) is None else f"sqlite:///{folder}/empty.db"
         store = Store(place) if state is None else _Supposed(place, state)
         try:
-            store.create(*(handler.metadata for handler in router.handlers if handler.metadata is not None))
+            store.create(*routers.metadata)
             yield store
         finally:
             store.close()

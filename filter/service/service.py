@@ -13,7 +13,7 @@ from typing import Final
 
 from ..clock import Clock
 from ..config import Settings
-from ..loading import load_router
+from ..loading import load_routers
 from ..pipeline import Pipeline
 from ..port import Limits, Reinjector, Server
 from ..spool import Spool
@@ -37,15 +37,15 @@ class Service:
         """Load handlers, open store and spool. Raises LoadError, StoreError, OSError, and what the database raises."""
         self.settings = settings
         clock = clock or Clock()
-        router = load_router(settings)
+        routers = load_routers(settings)
         spool = Spool(settings.filter.spool, settings.filter.spool_above)
         spool.probe()
         self.store = Store(settings.store.url, spool)
-        self.store.create(*(handler.metadata for handler in router.handlers if handler.metadata is not None))
+        self.store.create(*routers.metadata)
         self._reinjector = Reinjector(settings.filter.reinject, settings.service.hostname)
         self._courier = Courier(self.store, self._reinjector, settings, clock)
-        self.pipeline = Pipeline(router, self.store, settings, clock=clock, letters_ready=self._courier.call)
-        self._timers = Timers(router, self.store, settings, self.pipeline.tokens, clock, self._courier.call)
+        self.pipeline = Pipeline(routers, self.store, settings, clock=clock, letters_ready=self._courier.call)
+        self._timers = Timers(routers.filter, self.store, settings, self.pipeline.tokens, clock, self._courier.call)
         self._clock = clock
         self._server = Server(
             settings.filter.listen, self.pipeline, self._reinjector, _limits(settings), settings.service.hostname,

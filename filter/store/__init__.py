@@ -6,8 +6,9 @@ may fork between making a `Store` and opening it.
 
 from sqlalchemy.orm import Session
 
+from .draft import LedgerDraft
 from .engine import StoreError, is_store_failure
-from .ledger import Ledger, LedgerBook
+from .ledger import Book, Ledger
 from .outbox import SENDING, Waiting
 from .store import Store
 from .work import Abandoned, Clash, Work
@@ -15,9 +16,10 @@ from .work import Abandoned, Clash, Work
 __all__ = [
     "SENDING",
     "Abandoned",
+    "Book",
     "Clash",
     "Ledger",
-    "LedgerBook",
+    "LedgerDraft",
     "Session",
     "Store",
     "StoreError",

@@ -8,7 +8,7 @@ may cost the last moments of it (synchronous=NORMAL), a crash of penstock nothin
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy import (
     Column,
@@ -50,18 +50,31 @@ values: Final = Table(
 )
 
 
+class Book(Protocol):
+    """Where a ledger writes: the tables, or a draft of what is to be written."""
+
+    def page(self, owner: str, now: datetime) -> Ledger: ...
+
+    def add(self, name: str, n: int, now: datetime, window: timedelta | None) -> int: ...
+
+    def count(self, name: str, now: datetime) -> int: ...
+
+    def get(self, name: str, now: datetime) -> str | None: ...
+
+    def set(self, name: str, value: str, now: datetime, life: timedelta | None) -> None: ...
+
+
 class Ledger:
     """The ledger as one run sees it, at one moment, under the names of one handler."""
 
-    def __init__(self, book: LedgerBook, owner: str, now: datetime, *, dry: bool = False) -> None:
+    def __init__(self, book: Book, owner: str, now: datetime) -> None:
         self._book = book
         self._owner = owner
         self._now = now
-        self._dry = dry
 
     def add(self, name: str, n: int = 1, window: str | timedelta | None = None) -> int:
         """Count `n` more, and return the count. With `window` ("1h") the count starts anew when the window is over."""
-        return self._book.add(self._named(name), n, self._now, _span(window), dry=self._dry)
+        return self._book.add(self._named(name), n, self._now, _span(window))
 
     def count(self, name: str) -> int:
         """The count now; 0 where nothing was counted, or its window is over."""
@@ -73,8 +86,7 @@ class Ledger:
 
     def set(self, name: str, value: str, life: str | timedelta | None = None) -> None:
         """Keep a value under a name, for ever or for `life` ("35d")."""
-        if not self._dry:
-            self._book.set(self._named(name), value, self._now, _span(life))
+        self._book.set(self._named(name), value, self._now, _span(life))
 
     def _named(self, name: str) -> str:
         """As the database takes it: names hold addresses, and an address may hold stray octets (as lone surrogates)."""
@@ -92,13 +104,11 @@ class LedgerBook:
         """Make the tables where they are missing."""
         metadata.create_all(self._engine)
 
-    def page(self, owner: str, now: datetime, *, dry: bool = False) -> Ledger:
-        """The ledger for one run of the handler `owner`; a dry one writes nothing."""
-        return Ledger(self, owner, now, dry=dry)
+    def page(self, owner: str, now: datetime) -> Ledger:
+        """The ledger for one run of the handler `owner`."""
+        return Ledger(self, owner, now)
 
-    def add(self, name: str, n: int, now: datetime, window: timedelta | None, *, dry: bool = False) -> int:
-        if dry:
-            return self.count(name, now) + n
+    def add(self, name: str, n: int, now: datetime, window: timedelta | None) -> int:
         with self._writing() as connection:
             row = connection.execute(select(counters).where(counters.c.name == name)).mappings().first()
             until = when(now + window) if window is not None else None

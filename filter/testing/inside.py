@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..address import identity
 from ..clock import FixedClock
 from ..config import Settings
-from ..loading import load_router
+from ..loading import load_routers
 from ..pipeline import Pipeline
 from ..store import Store, StoreError, Work
 from ..timers import Timers
@@ -28,10 +28,11 @@ class Inside:
         """Raises what loading the handlers and opening the store raise."""
         self.settings = settings
         self.clock = FixedClock(MONDAY)
-        self.router = load_router(settings)
+        routers = load_routers(settings)
+        self.router = routers.filter
         self.store = BreakableStore(settings.store.url)
-        self.store.create(*(h.metadata for h in self.router.handlers if h.metadata is not None))
-        self.pipeline = Pipeline(self.router, self.store, settings, clock=self.clock)
+        self.store.create(*routers.metadata)
+        self.pipeline = Pipeline(routers, self.store, settings, clock=self.clock)
         self.timers = Timers(self.router, self.store, settings, self.pipeline.tokens, self.clock)
         self.got: list[Got] = []
         self._boxes: dict[str, list[Received]] = {}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from penstock.filter.commands import findings
 from penstock.filter.config import load
-from penstock.filter.loading import load_router
+from penstock.filter.loading import load_routers
 
 AT_RCPT = """
 from penstock import Rcpt, at_rcpt
@@ -128,11 +128,11 @@ def test_a_store_that_cannot_be_made(penstock_in: Any) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a while")
 def test_what_may_not_be_looked_at(penstock_in: Any) -> None:
     settings = load(penstock_in.configuration)
-    router = load_router(settings)
+    routers = load_routers(settings)
     penstock_in.folder.chmod(0o700)
     os.seteuid(65534)
     try:
-        told = [*findings.in_store(settings, router), *findings.in_listeners(settings)]
+        told = [*findings.in_store(settings, routers), *findings.in_listeners(settings)]
     finally:
         os.seteuid(0)
     assert [(finding.level, finding.area) for finding in told] == [("error", "store"), ("error", "listen")]

@@ -13,7 +13,7 @@ from penstock.filter.arrival import Arrival
 from penstock.filter.clock import FixedClock
 from penstock.filter.config import Settings, from_table
 from penstock.filter.envelope import Client, Envelope, Recipient
-from penstock.filter.loading import load_router
+from penstock.filter.loading import load_routers
 from penstock.filter.pipeline import Pipeline
 from penstock.filter.store import Store
 from penstock.filter.submission import Submission
@@ -91,10 +91,10 @@ class Door:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
-        router = load_router(settings)
+        routers = load_routers(settings)
         self.store = Store(settings.store.url)
-        self.store.create(*(h.metadata for h in router.handlers if h.metadata is not None))
-        self.pipeline = Pipeline(router, self.store, settings, clock=self.clock)
+        self.store.create(*routers.metadata)
+        self.pipeline = Pipeline(routers, self.store, settings, clock=self.clock)
         self.sent: list[Submission] = []
         self.says: Callable[[str], Reply] = lambda address: OK
 

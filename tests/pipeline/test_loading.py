@@ -76,10 +76,10 @@ def test_all_findings_of_all_handlers_come_at_once(door):
 
 def test_a_module_that_is_not_there_says_where_to_look():
     from penstock.filter.config import from_table
-    from penstock.filter.loading import load_router
+    from penstock.filter.loading import load_routers
 
     with pytest.raises(LoadError, match=r"no module named 'no_such_app'; is its folder in \[service\] path"):
-        load_router(from_table({"filter": {"handlers": ["no_such_app.desk"]}}, "here"))
+        load_routers(from_table({"filter": {"handlers": ["no_such_app.desk"]}}, "here"))
 
 
 def test_options_are_checked_with_the_rest(door):
