@@ -23,7 +23,7 @@ from typing import Any, Final, NoReturn
 from .arrival import Arrival
 from .clock import Clock
 from .config import Settings
-from .decision import Outcome, as_whole
+from .decision import Failure, Outcome, as_whole
 from .docket import decided_at_rcpt, judged
 from .effects import Conversation, Effects, Key, Pending
 from .envelope import Envelope, Recipient
@@ -77,6 +77,8 @@ class Before:
 
         Raises GivenUp, after `give_up` was called, for a handler that is too slow.
         """
+        if not self.wants.header:
+            return Judgement(arrival.message, arrival.envelope, discard=not arrival.envelope.recipients)
         started = time.perf_counter()
         work, draft = self._store.work(self._clock.now()), LedgerDraft(self._store.ledger)
 
@@ -120,16 +122,17 @@ class Before:
             found = judgement(arrival, [outcome for outcome in outcomes if outcome.recipient])
             self._check_body(found)
         except HandlerError as error:
-            log.error("message_id=%s: %s", arrival.message["Message-ID"], error)
             found = Judgement(arrival.message, arrival.envelope, HANDLER_FAILED)
+            outcomes.append(Outcome(None, arrival.message, Fate.DEFERRED, failure=Failure("", error, counts=True)))
+        found = replace(found, outcomes=tuple(outcomes))
         if _is_own_bounce(arrival):
-            return replace(self._unrefused(found), outcomes=tuple(outcomes))
-        if found.passes:
-            passed = replace(arrival, envelope=found.envelope, message=found.message)
-            previews = self._outcomes(self._routers.previews, passed, work, draft, preview=True)
-            found = replace(found, reply=foretold([outcome for outcome in previews if outcome.recipient]))
-            outcomes += previews
-        return replace(found, outcomes=tuple(outcomes))
+            return self._unrefused(found)
+        if not found.passes:
+            return found
+        passed = replace(arrival, envelope=found.envelope, message=found.message)
+        previews = self._outcomes(self._routers.previews, passed, work, draft, preview=True)
+        reply = foretold([outcome for outcome in previews if outcome.recipient])
+        return replace(found, reply=reply, previews=tuple(previews))
 
     def _outcomes(
         self, router: Router, arrival: Arrival, work: Scopes, book: Book, *, preview: bool = False

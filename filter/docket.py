@@ -20,7 +20,7 @@ log = logging.getLogger("penstock")
 
 def judged(arrival: Arrival, found: Judgement, seconds: float) -> None:
     """Log a judgement, and the failures among what it rests on with their tracebacks."""
-    if found.outcomes:
+    if found.outcomes or found.previews:
         _failures(arrival, found)
     if not journal.isEnabledFor(logging.INFO):
         return
@@ -50,8 +50,8 @@ def _common(envelope: Envelope, recipient: Recipient) -> dict[str, str | None]:
 
 
 def _decided(arrival: Arrival, found: Judgement, recipient: Recipient) -> dict[str, str | None]:
-    """By whom, and why: the last who decided anything for this recipient."""
-    last = next((o for o in reversed(found.outcomes) if o.recipient == recipient and o.handler), None)
+    """By whom, and why."""
+    last = found.deciding(recipient)
     editors = dict.fromkeys(name for outcome in found.outcomes for name in outcome.edited_by)
     return {
         "message_id": arrival.message["Message-ID"],
@@ -65,7 +65,7 @@ def _decided(arrival: Arrival, found: Judgement, recipient: Recipient) -> dict[s
 
 def _failures(arrival: Arrival, found: Judgement) -> None:
     """One record for each failure; what failed on the whole message stands in the outcome of each recipient."""
-    failed = {id(outcome.failure): outcome for outcome in found.outcomes if outcome.failure}
+    failed = {id(outcome.failure): outcome for outcome in (*found.outcomes, *found.previews) if outcome.failure}
     for outcome in failed.values():
         assert outcome.failure is not None
         log.error(

@@ -37,8 +37,8 @@ class Judgement:
 
     `message` is as it is to be, with edits over the arrival's; `envelope` as it is to be: discarded recipients are
     gone. `reply` refuses it for all (4xx or 5xx); with `discard` nobody gets it; `hold` is the reason why it goes into
-    Postfix's hold queue. At most one of the three is given. `outcomes` are what this rests on, for who explains it:
-    first those of the handlers that run here alone, then those of the previews.
+    Postfix's hold queue. At most one of the three is given. For who explains it: `outcomes` are those of the handlers
+    that stand before the queue alone, `previews` what the port would come to, as far as the previewed ones tell.
     """
 
     message: Message
@@ -47,6 +47,13 @@ class Judgement:
     discard: bool = False
     hold: str | None = None
     outcomes: tuple[Outcome, ...] = ()
+    previews: tuple[Outcome, ...] = ()
+
+    def deciding(self, recipient: Recipient) -> Outcome | None:
+        """The outcome that this rests on for one recipient: the preview's only where it refuses the message."""
+        told = [*self.outcomes, *(self.previews if self.reply else ())]
+        own = [outcome for outcome in told if outcome.recipient == recipient]
+        return next((outcome for outcome in reversed(own) if outcome.fate is not Fate.PASSES), own[0] if own else None)
 
     @property
     def passes(self) -> bool:

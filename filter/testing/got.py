@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..arrival import Arrival
 from ..decision import Decision, Outcome
 from ..envelope import Recipient
+from ..judgement import Judgement
 from ..message import Message
 from ..receipt import Fate
 from ..verdict import Reply
@@ -18,12 +20,14 @@ _REFUSED = (Fate.REJECTED, Fate.DEFERRED)
 class Got:
     """The outcomes for the recipients of one message. Every assertion returns it, so that they chain.
 
-    `arrival` is the message as it came to the handlers; `queue_id` is Postfix's, None where it never had it.
+    `arrival` is the message as it came to the handlers; `queued` as it came into the queue, behind the milter, None
+    where it did not; `queue_id` is Postfix's, None where it never had it.
     """
 
     def __init__(self, arrival: Arrival, former: Got | None = None) -> None:
         """`former` is what happened to the message before: recipients that are not brought again keep that."""
         self.arrival = arrival
+        self.queued: Arrival | None = None
         self.queue_id: str | None = None
         self.asserted = False
         self._sent_to = tuple(former) if former else tuple(r.address for r in arrival.envelope.recipients)
@@ -91,10 +95,27 @@ class Got:
         fate = Fate.REJECTED if reply.is_permanent else Fate.DEFERRED
         self._outcomes[recipient.address] = Outcome(recipient, self.arrival.message, fate, reply)
 
+    def drop(self, recipient: Recipient, reason: str) -> None:
+        """A recipient was discarded at RCPT."""
+        self._outcomes[recipient.address] = Outcome(recipient, self.arrival.message, Fate.DISCARDED, reason=reason)
+
+    def judge(self, arrival: Arrival, judgement: Judgement) -> None:
+        """The handlers before the queue decided."""
+        for recipient in arrival.envelope.recipients:
+            outcome = judgement.deciding(recipient) or Outcome(recipient, judgement.message)
+            reason = judgement.hold or outcome.reason
+            fate = judgement.fate(recipient)
+            self._outcomes[recipient.address] = replace(outcome, fate=fate, reply=judgement.reply, reason=reason)
+
     def decide(self, decision: Decision) -> None:
-        """The handlers decided."""
+        """The handlers behind the queue decided, on what those before it left."""
         for outcome in decision.outcomes.values():
             assert outcome.recipient is not None
+            former = self._outcomes.get(outcome.recipient.address)
+            if former is not None and former.fate is Fate.PASSES:
+                outcome.results = {**former.results, **outcome.results}
+                outcome.steps[:0] = former.steps
+                outcome.edited_by[:0] = former.edited_by
             self._outcomes[outcome.recipient.address] = outcome
 
     @property

@@ -63,11 +63,13 @@ class BreakableStore(Store):
 
     def work(self, now: datetime) -> Work:
         work = super().work(now)
-        if self.breaks:
-            self.breaks = False
-            work.commit = _crash  # type: ignore[method-assign, assignment]
+        commit = work.commit
+
+        def commit_or_crash(*given: Any) -> None:
+            if self.breaks:
+                self.breaks = False
+                raise StoreError("the test crashes before the commit")
+            commit(*given)
+
+        work.commit = commit_or_crash  # type: ignore[method-assign, assignment]
         return work
-
-
-def _crash(*args: Any) -> None:
-    raise StoreError("the test crashes before the commit")

@@ -25,7 +25,7 @@ from .got import Got
 from .inside import Inside
 from .mailsystem import PEER, MailSystem
 from .person import Received
-from .post import LOCAL, MOST_ROUNDS, admitted, take
+from .post import LOCAL, MOST_ROUNDS, queued, take
 from .record import Passage, Recorder, Way
 from .sink import Delivery
 
@@ -51,8 +51,8 @@ class LivePost:
     def deliver(self, message: Message, envelope: Envelope) -> Got:
         """Bring a message. Its queue id is Postfix's, and Postfix may refuse recipients of its own accord."""
         got = Got(Arrival(envelope, message, self._listener, PEER, replies_each=True))
-        if allowed := admitted(got, envelope, self._inside.pipeline.at_rcpt):
-            self._submit(got, Submission(_as_outside(envelope.to(*allowed), message), message))
+        if found := queued(got, got.arrival, self._inside.pipeline):
+            self._submit(got, Submission(_as_outside(found.envelope, found.message), found.message))
         return self._done(got)
 
     def redeliver(self, got: Got) -> Got:

@@ -89,10 +89,10 @@ def _settings(request: pytest.FixtureRequest, database: Path) -> Settings:
     marker = request.node.get_closest_marker("penstock")
     given: dict[str, Any] = dict(marker.kwargs) if marker else {}
     store = {"url": f"sqlite:///{database}"}
-    if "handlers" not in given:
+    if not given.keys() & {"handlers", "milter"}:
         return _nearest(request.path, store)
     tables = {
-        "filter": {"handlers": given.pop("handlers"), **given.pop("filter", {})},
+        "filter": {"handlers": given.pop("handlers", []), **given.pop("filter", {})},
         "domains": {"owned": given.pop("owned", []), **given.pop("domains", {})},
         "routing": given.pop("routing", {}),
         "handlers": given.pop("options", {}),

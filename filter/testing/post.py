@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final, Protocol
 
-from ..decision import Decision
+from ..arrival import Arrival
+from ..decision import Decision, Outcome
 from ..envelope import Client, Envelope, Recipient
 from ..message import Message
-from ..verdict import Reply
+from ..pipeline import Pipeline
+from ..verdict import Discard, Reply
 from .got import Got
 from .inside import Inside
 
@@ -41,17 +44,37 @@ class Post(Protocol):
 MakesPost = Callable[[Inside], Post]
 
 
+def queued(got: Got, arrival: Arrival, pipeline: Pipeline) -> Arrival | None:
+    """The message through RCPT and the milter; None if nothing of it gets into the queue. `got` is told of the rest.
+
+    Raises what a handler raised.
+    """
+    allowed = admitted(got, arrival.envelope, pipeline.at_rcpt)
+    if not allowed:
+        return None
+    arrival = replace(arrival, envelope=arrival.envelope.to(*allowed))
+    judgement = pipeline.judge(arrival)
+    got.judge(arrival, judgement)
+    _raise_failures(got, (*judgement.outcomes, *judgement.previews))
+    if not judgement.passes:
+        return None
+    message = Message(bytes(judgement.message)) if judgement.message.edits else arrival.message
+    return replace(arrival, envelope=judgement.envelope, message=message)
+
+
 def admitted(
-    got: Got, envelope: Envelope, *doors: Callable[[Envelope, Recipient], Reply | None]
+    got: Got, envelope: Envelope, door: Callable[[Envelope, Recipient], Reply | Discard | None]
 ) -> list[Recipient]:  # fmt: skip
-    """The recipients that no door refuses at RCPT; `got` is told of the others."""
+    """The recipients that the door neither refuses nor drops at RCPT; `got` is told of the others."""
     allowed = []
     for recipient in envelope.recipients:
-        refusals = (refuses(envelope, recipient) for refuses in doors)
-        if refused := next(filter(None, refusals), None):
-            got.refuse(recipient, refused)
-        else:
+        answer = door(envelope, recipient)
+        if answer is None:
             allowed.append(recipient)
+        elif isinstance(answer, Discard):
+            got.drop(recipient, answer.reason)
+        else:
+            got.refuse(recipient, answer)
     return allowed
 
 
@@ -61,7 +84,11 @@ def take(got: Got, decision: Decision) -> None:
     The exception is the test's matter then: what became of the mail needs no assertion.
     """
     got.decide(decision)
-    for outcome in decision.outcomes.values():
+    _raise_failures(got, decision.outcomes.values())
+
+
+def _raise_failures(got: Got, outcomes: Iterable[Outcome]) -> None:
+    for outcome in outcomes:
         if outcome.failure is not None and outcome.failure.counts:
             got.asserted = True
             raise outcome.failure.exception

@@ -13,8 +13,11 @@ WHERE = {"path": [str(Path(__file__).parent / "handlers")]}
 HOST = {"host": r"desk\.test"}
 
 
+DOORMAN = {"handlers": ["doorman"]}
+
+
 def office(**more):
-    return pytest.mark.penstock(handlers=["errands"], service=WHERE, routing=HOST, **more)
+    return pytest.mark.penstock(handlers=["errands"], milter=DOORMAN, service=WHERE, routing=HOST, **more)
 
 
 pytestmark = office()
@@ -43,9 +46,9 @@ def test_a_person_is_local_or_from_outside(penstock):
 
 
 def test_each_recipient_has_an_outcome_of_its_own_in_the_order_of_the_envelope(penstock):
-    words = ("write", "refuse", "drop", "hold", "wait", "take", "closed")
+    words = ("write", "refuse", "drop", "hold", "wait", "take", "closed", "forgotten")
     got = penstock.person("ann@example.org").writes([f"{word}@desk.test" for word in words])
-    expected = ["consumed", "rejected", "discarded", "held", "deferred", "sent", "deferred"]
+    expected = ["consumed", "rejected", "discarded", "held", "deferred", "sent", "deferred", "discarded"]
     assert [got[address].fate for address in got] == expected
     assert got["take@desk.test"].message["X-Taken"] == "yes"
     assert str(got["closed@desk.test"].reply) == "450 4.7.1 Closed for now"

@@ -1,17 +1,11 @@
 """One errand for each address: what the tests of the post office send to."""
 
-from penstock import Accept, Defer, Discard, Hold, Mail, Rcpt, Reject, Timer, at_rcpt, route, stateless, timeout
+from penstock import Accept, Defer, Discard, Hold, Mail, Reject, Timer, route, stateless, timeout
 
 STATE_KEY = "errands"
 SENDER_KEY = None
 
 OTHERS = ["bob@else.test", "eve@else.test"]
-
-
-@at_rcpt
-def closed(rcpt: Rcpt) -> None:
-    if rcpt.recipient.startswith("closed@"):
-        raise Defer(450, "4.7.1", "Closed for now")
 
 
 @stateless
