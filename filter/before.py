@@ -39,7 +39,7 @@ from .runs import Runs
 from .store import Book, LedgerDraft, Session, Store, is_store_failure
 from .tokens import Tokens
 from .verdict import HANDLER_FAILED, HANDLER_TOO_SLOW, STORE_FAILED, Accept, Defer, Discard, Reject, Reply, Verdict
-from .watch import GivenUp, Watch
+from .watch import Watch
 
 log = logging.getLogger("penstock")
 
@@ -65,9 +65,7 @@ class Before:
         if refused or not any(handler.at_rcpt for handler in self._routers.milter.handlers):
             return refused
         try:
-            return self._watch.run(lambda: self._ask(envelope, recipient), self._limit, lambda: None)
-        except GivenUp:
-            return HANDLER_TOO_SLOW
+            return self._ask(envelope, recipient)
         except BaseException as error:  # whatever a handler raises, SystemExit too: the worker goes on
             log.exception("RCPT TO:<%s> could not be decided", recipient.address)
             return STORE_FAILED if is_store_failure(error) else HANDLER_FAILED

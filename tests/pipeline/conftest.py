@@ -13,6 +13,7 @@ from penstock.filter.arrival import Arrival
 from penstock.filter.clock import FixedClock
 from penstock.filter.config import Settings, from_table
 from penstock.filter.envelope import Client, Envelope, Recipient
+from penstock.filter.judgement import Judgement
 from penstock.filter.loading import load_routers
 from penstock.filter.pipeline import Pipeline
 from penstock.filter.store import Store
@@ -52,16 +53,23 @@ def office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
 
 
 def _settings(folder: Path, source: str, more: dict[str, Any]) -> Settings:
-    """Settings for handlers with these sources; `more` are tables and `owned`, `options`, `sources`."""
+    """Settings for handlers with these sources; `more` are tables and `owned`, `options`, `sources`.
+
+    `before` are the sources of handlers that stand before the queue alone, `previewed` the names of others that stand
+    there too.
+    """
     number = next(_numbers)
     sources = more.pop("sources", None) or {"handler": source}
     names = [_write(folder, f"{name}_pipeline_{number}", text) for name, text in sources.items() if text]
+    before = [_write(folder, f"{name}_pipeline_{number}", text) for name, text in more.pop("before", {}).items()]
+    before += [f"{name}_pipeline_{number}" for name in more.pop("previewed", ())]
     options = more.pop("options", None)
     return from_table(
         {
             "service": {"path": [str(folder)], "hostname": "mx.test", **more.pop("service", {})},
             "store": {"url": f"sqlite:///{folder}/penstock-{number}.db"},
             "filter": {"handlers": names, **more.pop("filter", {})},
+            "milter": {"handlers": before},
             "domains": {"owned": list(more.pop("owned", ())), **more.pop("domains", {})},
             "routing": {"host": r"lists\.test", **more.pop("routing", {})},
             "handlers": {names[0]: options} if options else {},
@@ -117,6 +125,20 @@ class Door:
         results = [[self.says(r.address) for r in group.envelope.recipients] for group in decision.groups]
         before_settling()
         return [str(reply) for reply in self.pipeline.settle(decision, results)]
+
+    def judges(
+        self, *to: str | Recipient, raw: bytes = PLAIN, sender: str = "ann@example.org", source: str = "REMOTE",
+        give_up: Callable[[Reply], None] = lambda reply: None,
+    ) -> Judgement:  # fmt: skip
+        """What becomes of a message before the queue."""
+        envelope = Envelope(sender, client=Client(ident="4bXyz1", source=source)).to(*to)
+        arrival = Arrival(envelope, Message(raw), "the milter", "mx.test", replies_each=False)
+        return self.pipeline.judge(arrival, give_up)
+
+    def at_rcpt(self, address: str, sender: str = "ann@example.org") -> str | None:
+        """What is said to a recipient before the queue, as text."""
+        answer = self.pipeline.at_rcpt(Envelope(sender), Recipient(address))
+        return None if answer is None else str(answer)
 
     @property
     def sent_to(self) -> list[list[str]]:
