@@ -8,7 +8,7 @@ reverse-path `<>` is the value `NULL_PATH`, never None.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 NULL_PATH: Final = ""
@@ -17,10 +17,12 @@ NULL_PATH: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who brought the message to Postfix, as XFORWARD tells it; None for what it did not tell.
+    """Who brought the message to Postfix, as XFORWARD tells it at the port, and Postfix's macros at the milter.
 
-    `source` is `LOCAL` or `REMOTE`; `ident` is the queue id of Postfix's first pass; `port` is text
-    of digits. All text, at most 255 characters each, xtext undone.
+    None stands for what was not told. `source` is `LOCAL` or `REMOTE`, at the milter None for all that came by SMTP;
+    `ident` is the queue id of Postfix's first pass; `port` is text of digits. The milter alone knows of `tls`, the
+    version of the protocol (`TLSv1.3`), its `cipher`, and of the `login` that the client has authenticated with, by
+    that SASL `mechanism`. All text, at the port at most 255 characters each, xtext undone.
     """
 
     name: str | None = None
@@ -30,6 +32,15 @@ class Client:
     helo: str | None = None
     ident: str | None = None
     source: str | None = None
+    tls: str | None = None
+    cipher: str | None = None
+    login: str | None = None
+    mechanism: str | None = None
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether the client has authenticated (RFC 4954), as far as this door knows."""
+        return self.login is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,7 @@ class Envelope:
         )
 
 
-_CLIENT: Final = ("name", "address", "port", "protocol", "helo", "ident", "source")
+_CLIENT: Final = tuple(entry.name for entry in fields(Client))
 
 
 def _given(value: object, names: Iterable[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 
 def default_folder() -> Path:
@@ -52,3 +53,35 @@ class Spool:
         """Raises OSError where no file can be made."""
         with tempfile.TemporaryFile(dir=self.folder):
             pass
+
+
+class Heap:
+    """Octets that come piece by piece: in memory while they are few, then in a file without a name."""
+
+    __slots__ = ("_file", "_pieces", "_size", "_spool")
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._file: IO[bytes] | None = None
+
+    def add(self, octets: bytes) -> None:
+        """The next piece. Raises OSError where the file cannot be made or written; then all is lost."""
+        if self._file is not None:
+            self._file.write(octets)
+            return
+        self._pieces.append(octets)
+        self._size += len(octets)
+        if self._size > self._spool.above:
+            self._file = tempfile.TemporaryFile(dir=self._spool.folder)  # noqa: SIM115  # as long as the heap
+            self._file.writelines(self._pieces)
+            self._pieces.clear()
+
+    def whole(self) -> bytes | mmap.mmap:
+        """All of them in one buffer, to be asked for once. Raises OSError."""
+        if self._file is None:
+            return b"".join(self._pieces)
+        with self._file as file:
+            file.flush()
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -33,7 +33,8 @@ class PrivatePostfix:
     """One Postfix in `folder`, which user postfix must be able to reach (no 0700 folder above it).
 
     `filter` is where penstock listens (`unix:PATH` below the queue directory, or `HOST:PORT`), None for
-    a Postfix without content filter. `sink` is the `HOST:PORT` that takes all mail for domains that
+    a Postfix without content filter; `milter` where its milter does (`unix:PATH`, or `inet:HOST:PORT`), None for none.
+    `sink` is the `HOST:PORT` that takes all mail for domains that
     `owned` does not name. `aliases` are virtual aliases. `extra_main` goes above the defaults here (the
     snippets above both), `extra_master` after all services. Ports and paths are known before `start()`.
 
@@ -47,6 +48,7 @@ class PrivatePostfix:
         *,
         sink: str,
         filter: str | None = "unix:penstock/filter.sock",
+        milter: str | None = None,
         wire: Wire = "lmtp",
         owned: tuple[str, ...] = (),
         aliases: Mapping[str, str] | None = None,
@@ -63,9 +65,11 @@ class PrivatePostfix:
         self.reinject_port = free_port()
         self._sink = sink
         self._filtered = filter is not None
+        self._judged = milter is not None
         self._wiring = Wiring(
             listen=filter or "unix:penstock/filter.sock",
             reinject=f"127.0.0.1:{self.reinject_port}",
+            milter=milter or "",
             owned=owned,
             wire=wire,
             recipients=recipient_limit,
@@ -85,6 +89,11 @@ class PrivatePostfix:
     def socket_path(self) -> Path:
         """The filter's unix socket; its folder gives it to group postfix (setgid), whoever runs penstock."""
         return self.queue_directory / "penstock" / "filter.sock"
+
+    @property
+    def milter_path(self) -> Path:
+        """The milter's unix socket, beside the filter's."""
+        return self.queue_directory / "penstock" / "milter.sock"
 
     def prepare(self) -> None:
         """Write the configuration and make the directories; `start()` does so too. PostfixError if it cannot work."""
@@ -186,8 +195,12 @@ class PrivatePostfix:
         if self._aliases:
             pairs = ", ".join(f"{{ {address} = {to} }}" for address, to in self._aliases.items())
             settings["virtual_alias_maps"] = f"inline:{{ {pairs} }}"
-        snippets = (self._wiring.main_cf() if self._filtered else "") + self._wiring.owned_cf()
-        return _lines(settings | self._extra_main) + snippets
+        snippets = [
+            self._wiring.main_cf() if self._filtered else "",
+            self._wiring.milter_cf() if self._judged else "",
+            self._wiring.owned_cf(),
+        ]
+        return _lines(settings | self._extra_main) + "".join(snippets)
 
     def _master_cf(self) -> str:
         doors = _DOORS.format(inside=self.smtp_port, outside=self.outside_port)

@@ -1,6 +1,6 @@
 """The lines that wire Postfix to penstock, with a site's values in them.
 
-`main.cf`, `owned.cf` and `master.cf` in this folder are what an administrator reads; here their words
+`main.cf`, `milter.cf`, `owned.cf` and `master.cf` in this folder are what an administrator reads; here their words
 between at signs are filled in. At signs, since `$name` and `${name}` are Postfix's own.
 """
 
@@ -19,12 +19,14 @@ class Wiring:
     """How one Postfix and one penstock meet.
 
     `listen` is where Postfix reaches the filter: `unix:PATH`, relative to the queue directory, or
-    `HOST:PORT`. `wire` is the protocol spoken there; a unix socket means LMTP. `reinject` is the
-    `HOST:PORT` that smtpd takes mail back on. `size` is in octets.
+    `HOST:PORT`; `milter` is where it reaches the milter: `unix:PATH` as well, or `inet:HOST:PORT`. `wire` is
+    the protocol spoken at `listen`; a unix socket means LMTP. `reinject` is the `HOST:PORT` that smtpd
+    takes mail back on. `size` is in octets.
     """
 
     listen: str = "unix:penstock/filter.sock"
     reinject: str = "127.0.0.1:10026"
+    milter: str = "unix:penstock/milter.sock"
     owned: tuple[str, ...] = ()
     wire: Wire = "lmtp"
     processes: int = 20
@@ -54,6 +56,10 @@ class Wiring:
             return ""
         transports = ", ".join(f"{{ {domain} = penstock:{self.next_hop} }}" for domain in self.owned)
         return _filled("owned.cf", domains=", ".join(self.owned), transports=transports)
+
+    def milter_cf(self) -> str:
+        """The lines of main.cf that have mail judged before the queue."""
+        return _filled("milter.cf", milter=self.milter)
 
     def master_cf(self) -> str:
         """The services of master.cf: the client that brings mail to the filter, and the way back."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Final
 
+from ...milter.server import MilterServer
+from ...milter.session import Door
 from ..clock import Clock
 from ..config import Settings
 from ..loading import load_routers
@@ -51,6 +54,8 @@ class Service:
             settings.filter.listen, self.pipeline, self._reinjector, _limits(settings), settings.service.hostname,
             settings.filter.xforward_from, spool,
         )  # fmt: skip
+        self._milter = _milter(settings)
+        self._spool = spool
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._courier.run, args=(self._stopping,), name="penstock-courier", daemon=True),
@@ -59,16 +64,26 @@ class Service:
 
     def start(self) -> None:
         """Listen and work. Raises OSError where a socket cannot be bound."""
+        given = self.settings
+        if self._milter is not None:
+            self._milter.open()
+            self._milter.start(Door(self.pipeline, given.milter.listen, given.filter.message_size_limit, self._spool))
         self._server.start()
         for thread in self._threads:
             thread.start()
         where = ", ".join(listener.address for listener in self._server.listeners)
+        if self._milter is not None:
+            where += f", {given.milter.listen} (milter)"
         names = ", ".join(handler.name for handler in self.pipeline.router.handlers) or "no handlers"
         log.info("ready: %s; listening on %s; reinjecting to %s", names, where, self.settings.filter.reinject)
 
     def stop(self, drain_seconds: float = 30.0) -> None:
         """Finish what is under way, and stop. What is not finished by then, Postfix brings again."""
+        deadline = time.monotonic() + drain_seconds
         drained = self._server.stop(drain_seconds)
+        if self._milter is not None:
+            drained &= self._milter.stop(max(0.0, deadline - time.monotonic()))
+            self._milter.close()
         self._stopping.set()
         self._courier.call()
         for thread in self._threads:
@@ -106,6 +121,13 @@ class Service:
                 else:
                     log.exception("the timers failed")
             waited += TICK
+
+
+def _milter(settings: Settings) -> MilterServer | None:
+    given = settings.milter
+    if not given.handlers:
+        return None
+    return MilterServer(given.listen, given.connection_limit, given.timeout.total_seconds())
 
 
 def _limits(settings: Settings) -> Limits:

@@ -31,6 +31,9 @@ url = "sqlite:///{folder}/penstock.db"
 listen = ["unix:{socket}", "127.0.0.1:{port}"]
 reinject = "127.0.0.1:{reinject}"
 {filter}
+[milter]
+listen = "unix:{milter_socket}"
+{milter}
 """
 
 
@@ -38,9 +41,10 @@ class Site:
     """One site in `folder`, which must be open to user postfix (as `PrivatePostfix` says).
 
     `filter` is TOML text that goes on in table `[filter]`: `handlers = […]`, and then other tables.
-    `service` goes on in `[service]`. `wire` is what Postfix speaks to the filter: LMTP over the unix socket,
-    or SMTP over TCP. `owned` domains are told to both. `aliases`, `extra_main` and `extra_master` are as
-    `PrivatePostfix` has them. A context manager: inside it all three run, after it none does.
+    `service` goes on in `[service]`, `milter` in `[milter]`: where it is given, Postfix asks the milter first.
+    `wire` is what Postfix speaks to the filter: LMTP over the unix socket, or SMTP over TCP. `owned` domains are
+    told to both. `aliases`, `extra_main` and `extra_master` are as `PrivatePostfix` has them. A context manager:
+    inside it all three run, after it none does.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Site:
         folder: Path,
         *,
         filter: str = "",
+        milter: str = "",
         service: str = "",
         wire: Wire = "lmtp",
         owned: tuple[str, ...] = (),
@@ -64,6 +69,7 @@ class Site:
             folder / "postfix",
             sink=self.sink.address,
             filter=f"127.0.0.1:{self.port}" if wire == "smtp" else "unix:penstock/filter.sock",
+            milter="unix:penstock/milter.sock" if milter else None,
             wire=wire,
             owned=owned,
             aliases=aliases,
@@ -82,6 +88,8 @@ class Site:
                 port=self.port,
                 reinject=self.postfix.reinject_port,
                 filter=filter,
+                milter_socket=self.postfix.milter_path,
+                milter=milter,
             ),
             "utf-8",
         )

@@ -49,8 +49,15 @@ def test_owned_domains_have_their_transport() -> None:
     assert Wiring().owned_cf() == ""
 
 
+def test_the_milter_defers_mail_while_it_is_down() -> None:
+    assert settings(Wiring().milter_cf()) == [
+        "smtpd_milters = { unix:penstock/milter.sock, default_action=tempfail }",
+        "non_smtpd_milters = { unix:penstock/milter.sock, default_action=tempfail }",
+    ]
+
+
 def test_no_word_is_left_open_and_every_word_is_explained() -> None:
     wiring = Wiring(owned=("a.test",))
-    for text in (wiring.main_cf(), wiring.owned_cf(), wiring.master_cf()):
+    for text in (wiring.main_cf(), wiring.milter_cf(), wiring.owned_cf(), wiring.master_cf()):
         assert [line for line in settings(text) if "@" in line] == []
         assert re.search(r"^#   @\w+@ +\S", text, re.MULTILINE)
