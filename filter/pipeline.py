@@ -155,12 +155,13 @@ class Pipeline:
 
     def _decide(self, decision: Decision, give_up: Callable[[Reply], None]) -> None:
         for attempt in range(TRIES):
-            work = self.store.work(self.clock.now())
+            work = self.store.work(self.clock.now(), again=attempt > 0)
             try:
                 self._try(decision, work, give_up)
                 return
             except Clash as clash:
                 log.info("decided anew: %s", clash)
+                work.close()
                 time.sleep(random.uniform(0, 0.02) * 2**attempt)
                 decision.forget()
                 self._recall(decision)  # the other may have had the same message
@@ -188,6 +189,7 @@ class Pipeline:
                     give_up(HANDLER_TOO_SLOW)
 
             decision.take(*self._watch.run(lambda: self._run(decision, work), limit, late))
+            _raise_clash(decision, work)
             self._end(decision)
         self._commit(decision, work)
 
@@ -255,6 +257,13 @@ class Pipeline:
             )  # fmt: skip
             if outcome.failure.counts and outcome.fate is Fate.DEFERRED:
                 self.store.count_attempt(decision.arrival_key, key, outcome.handler, self.clock.now())
+
+
+def _raise_clash(decision: Decision, work: Work) -> None:
+    """Raises Clash where a run failed because it met another's transaction within `mail.db`."""
+    for outcome in decision.todo.values():
+        if outcome.failure is not None and work.is_clash(outcome.failure.exception):
+            raise Clash(outcome.failure.error)
 
 
 def _needs_receipts(decision: Decision) -> bool:

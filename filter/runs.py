@@ -22,7 +22,7 @@ from .mail import Mail, conversation_key
 from .receipt import Fate
 from .routing import Passage, Router, Taker
 from .run import Run, Scopes, Surroundings
-from .store import is_store_failure
+from .store import is_clash, is_store_failure
 from .verdict import (
     HANDLER_FAILED,
     NOT_IN_THIS_STATE,
@@ -171,7 +171,7 @@ def _unwanted(outcome: Outcome, envelope: Envelope, *, bounces: bool, automatic_
 
 
 def _fail(outcome: Outcome, error: BaseException) -> None:
-    store = is_store_failure(error)
+    store = is_store_failure(error) or is_clash(error)
     counts = not store and not isinstance(error, OSError | StateGone)
     outcome.failure = Failure(outcome.handler, error, counts)
     outcome.end(Fate.DEFERRED, outcome.handler, reply=STORE_FAILED if store else HANDLER_FAILED)

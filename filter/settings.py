@@ -63,7 +63,11 @@ class StoreSettings:
     """`[store]`: where conversations, receipts and letters are kept."""
 
     url: StoreUrl = field(
-        default="sqlite:////var/lib/penstock/penstock.db", metadata=means("The database, as SQLAlchemy writes it.")
+        default="sqlite:////var/lib/penstock/penstock.db",
+        metadata=means("The database, SQLite or PostgreSQL, as SQLAlchemy writes it."),
+    )
+    connections: Count = field(
+        default=20, metadata=means("The most connections of one worker to PostgreSQL; a quarter more go to the ledger.")
     )
     receipt_life: Span = field(
         default=timedelta(days=10),

@@ -59,8 +59,11 @@ def _network(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    if not re.match(r"sqlite(\+[a-z0-9_]+)?://", value):
-        raise ValueError("not the address of a store; write sqlite:////absolute/path/of/a/file.db")
+    if not re.match(r"(sqlite(\+pysqlite)?|postgresql(\+psycopg)?)://", value):
+        raise ValueError(
+            "not the address of a store; write sqlite:////absolute/path/of/a/file.db, "
+            "or postgresql+psycopg://user@host/database"
+        )
     return value
 
 

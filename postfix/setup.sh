@@ -1,7 +1,7 @@
 # What postfix/try.sh and tests/run.sh need on a fresh Debian or Ubuntu. Sourced by both, from the project's root.
 #
-# Nothing that is there already is touched. Where Postfix is missing its package is installed without a
-# configuration and without a service: we start private ones, from folders of their own.
+# Nothing that is there already is touched. Where a server is missing its package is installed, Postfix's without a
+# configuration, and not started: we start private ones, from folders of their own.
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -48,9 +48,10 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Pyth
 }
 
 # Install the packages that are missing: Postfix (with smtp-source and smtp-sink), swaks, Debian's miltertest, Python,
-# and what pymilter is built with.
+# what pymilter is built with; and PostgreSQL, where $1 is "tests".
 install_packages() {
     missing=
+    [ "${1:-}" != tests ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing=" postgresql"
     has postconf || missing="$missing postfix"
     has swaks || missing="$missing swaks"
     has miltertest || missing="$missing miltertest"
@@ -60,7 +61,7 @@ install_packages() {
     has apt-get || die "Please install:$missing. (Only apt-get is known here.)"
     say "Installing:$missing"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 update
-    has postconf || without_service
+    case $missing in *" post"*) without_services ;; esac
     # shellcheck disable=SC2086  # a list of words
     apt_install $missing || die "apt-get could not install$missing. If another mail server is in the way, it was left alone."
     allow_services
@@ -84,9 +85,9 @@ apt_install() {
         --no-install-recommends --no-remove install "$@" >/dev/null
 }
 
-# Let the package postfix come without a configuration and without being started.
-without_service() {
-    echo 'postfix postfix/main_mailer_type select No configuration' | as_root debconf-set-selections
+# Let servers come without being started, and the package postfix without a configuration.
+without_services() {
+    has postconf || echo 'postfix postfix/main_mailer_type select No configuration' | as_root debconf-set-selections
     [ -e /usr/sbin/policy-rc.d ] && return 0
     policy_is_ours=yes
     trap allow_services EXIT

@@ -1,12 +1,24 @@
 """Rules for the whole suite: in CI nothing may be missing, so a test or a module that skips itself fails there."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
+from penstock.filter.testing.cluster import Cluster
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A private PostgreSQL, started when the first test asks for it, for all tests that do not stop it."""
+    try:
+        cluster = Cluster()
+    except (FileNotFoundError, ImportError) as error:
+        pytest.skip(str(error))
+    yield cluster
+    cluster.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,6 @@ set -eu
 cd "$(dirname "$0")/.."
 . postfix/setup.sh
 
-install_packages
+install_packages tests
 make_venv test
 python_as_root -m pytest "$@"

@@ -13,13 +13,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from ..effects import Conversation, Key
 from ..routing import Routers
 from ..store import Store, Work
-from ..store.lock import FairLock
+from ..store.database import Database
 
 
 def missing_file(url: str) -> Path | None:
@@ -55,16 +54,16 @@ class _Supposed(Store):
         super().__init__(url)
         self._state = state
 
-    def work(self, now: datetime) -> Work:
-        return _SupposedWork(self._state, self._engine, self._lock, now)
+    def work(self, now: datetime, *, again: bool = False) -> Work:
+        return _SupposedWork(self._state, self._database, now)
 
     def conversation(self, key: Key) -> Conversation:
         return replace(super().conversation(key), state=self._state)
 
 
 class _SupposedWork(Work):
-    def __init__(self, state: str, engine: Engine, lock: FairLock, now: datetime) -> None:
-        super().__init__(engine, lock, now)
+    def __init__(self, state: str, database: Database, now: datetime) -> None:
+        super().__init__(database, now)
         self._state = state
 
     def conversation(self, key: Key) -> Conversation:

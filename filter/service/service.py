@@ -43,7 +43,7 @@ class Service:
         routers = load_routers(settings)
         spool = Spool(settings.filter.spool, settings.filter.spool_above)
         spool.probe()
-        self.store = Store(settings.store.url, spool)
+        self.store = Store(settings.store.url, spool, connections=settings.store.connections)
         self.store.create(*routers.metadata)
         self._reinjector = Reinjector(settings.filter.reinject, settings.service.hostname)
         self._courier = Courier(self.store, self._reinjector, settings, clock)

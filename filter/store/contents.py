@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from ..message import Message
 from ..spool import Spool
-from .engine import StoreError
+from .failures import StoreError
 from .schema import content_rows, contents
 
 ROW: Final = 256 * 1024

@@ -1,6 +1,6 @@
 """The ledger: counters and values that are kept whatever the verdict, at least once.
 
-It has its own engine, and on SQLite its own file: it is written while `mail.db` may hold the store's
+It has its own connections, and on SQLite its own file: it is written while `mail.db` may hold the store's
 only write transaction, which a second one in the same thread would wait for for ever. A power failure
 may cost the last moments of it (synchronous=NORMAL), a crash of penstock nothing.
 """
@@ -10,25 +10,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, Column, Executable, Float, MetaData, String, Table, Text, case, delete, select
 
 from ..quantities import duration
-from .lock import FairLock
-from .rows import storable, when
+from .database import Database
+from .rows import key_text, storable, when
 
 metadata: Final = MetaData()
 
@@ -36,7 +22,7 @@ counters: Final = Table(
     "penstock_counters",
     metadata,
     Column("name", String(512), primary_key=True),
-    Column("count", Integer, nullable=False),
+    Column("count", BigInteger, nullable=False),
     Column("since", Float, nullable=False),
     Column("until", Float, index=True),
 )
@@ -89,56 +75,49 @@ class Ledger:
         self._book.set(self._named(name), value, self._now, _span(life))
 
     def _named(self, name: str) -> str:
-        """As the database takes it: names hold addresses, and an address may hold stray octets (as lone surrogates)."""
-        return storable(f"{self._owner}:{name}")[:512]
+        """As the database takes it: names hold addresses, and those may be long, or hold what is no text."""
+        return key_text(f"{self._owner}:{name}")
 
 
 class LedgerBook:
     """The ledger's tables. Every call is one short transaction."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._lock = FairLock()
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._adding = _adding(database)
+        self._setting = _setting(database)
 
     def create(self) -> None:
         """Make the tables where they are missing."""
-        metadata.create_all(self._engine)
+        metadata.create_all(self._database.engine)
 
     def page(self, owner: str, now: datetime) -> Ledger:
         """The ledger for one run of the handler `owner`."""
         return Ledger(self, owner, now)
 
     def add(self, name: str, n: int, now: datetime, window: timedelta | None) -> int:
-        with self._writing() as connection:
-            row = connection.execute(select(counters).where(counters.c.name == name)).mappings().first()
-            until = when(now + window) if window is not None else None
-            if row is None:
-                connection.execute(insert(counters).values(name=name, count=n, since=when(now), until=until))
-                return n
-            over = row["until"] is not None and row["until"] <= when(now)
-            fresh = {"count": n, "since": when(now), "until": until} if over else {"count": row["count"] + n}
-            connection.execute(update(counters).where(counters.c.name == name).values(fresh))
-            return int(fresh["count"] or 0)
+        row = {"name": name, "count": n, "since": when(now), "until": when(now + window) if window else None}
+        with self._database.writing() as connection:
+            return int(connection.execute(self._adding, row).scalar_one())
 
     def count(self, name: str, now: datetime) -> int:
-        with self._engine.connect().execution_options(reads=True) as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(counters.c.count, counters.c.until).where(counters.c.name == name)).first()
         return 0 if row is None or (row[1] is not None and row[1] <= when(now)) else int(row[0])
 
     def get(self, name: str, now: datetime) -> str | None:
-        with self._engine.connect().execution_options(reads=True) as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(values.c.value, values.c.until).where(values.c.name == name)).first()
         return None if row is None or (row.until is not None and row.until <= when(now)) else str(row.value)
 
     def set(self, name: str, value: str, now: datetime, life: timedelta | None) -> None:
-        with self._writing() as connection:
-            connection.execute(delete(values).where(values.c.name == name))
-            until = when(now + life) if life is not None else None
-            connection.execute(insert(values).values(name=name, value=value, until=until))
+        row = {"name": name, "value": storable(value), "until": when(now + life) if life is not None else None}
+        with self._database.writing() as connection:
+            connection.execute(self._setting, row)
 
     def counters(self, owner: str) -> dict[str, int]:
         """All counts of a handler, by name."""
-        with self._engine.connect().execution_options(reads=True) as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 select(counters.c.name, counters.c.count).where(
                     counters.c.name.startswith(f"{owner}:", autoescape=True)
@@ -148,7 +127,7 @@ class LedgerBook:
 
     def expire(self, now: datetime) -> int:
         """Delete counts whose window is over and values whose life is; returns how many."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             return sum(
                 connection.execute(delete(table).where(table.c.until <= when(now))).rowcount
                 for table in (counters, values)
@@ -156,34 +135,28 @@ class LedgerBook:
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
-
-    def _writing(self) -> _Writing:
-        return _Writing(self._engine, self._lock)
+        self._database.close()
 
 
 def _span(given: str | timedelta | None) -> timedelta | None:
     return duration(given) if isinstance(given, str) else given
 
 
-class _Writing:
-    """A transaction behind the lock: within one process writers queue up in order, and never find SQLite busy."""
+def _adding(database: Database) -> Executable:
+    """Count more, in one statement, so that no two lose a count; a count whose window is over starts anew."""
+    new = database.insert(counters)
+    over = counters.c.until <= new.excluded.since
+    anew = {
+        "count": case((over, new.excluded.count), else_=counters.c.count + new.excluded.count),
+        "since": case((over, new.excluded.since), else_=counters.c.since),
+        "until": case((over, new.excluded.until), else_=counters.c.until),
+    }
+    counted: Executable = new.on_conflict_do_update(index_elements=["name"], set_=anew).returning(counters.c.count)
+    return counted
 
-    def __init__(self, engine: Engine, lock: FairLock) -> None:
-        self._engine = engine
-        self._lock = lock
 
-    def __enter__(self) -> Connection:
-        self._lock.acquire()
-        try:
-            self._context = self._engine.begin()
-            return self._context.__enter__()
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            self._context.__exit__(*error)  # type: ignore[arg-type]
-        finally:
-            self._lock.release()
+def _setting(database: Database) -> Executable:
+    new = database.insert(values)
+    anew = {"value": new.excluded.value, "until": new.excluded.until}
+    set_: Executable = new.on_conflict_do_update(index_elements=["name"], set_=anew)
+    return set_

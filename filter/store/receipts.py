@@ -8,16 +8,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Executable, bindparam, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from ..message import Edit
 from ..receipt import Fate, Receipt
 from ..verdict import Reply
-from .engine import StoreError, raw
+from .database import Database
+from .failures import StoreError, is_store_failure
 from .guarded import GuardedConnection
 from .rows import when
 from .schema import attempts, receipts
+from .sqlite import SQLite, raw
 
 
 class _Cursor(sqlite3.Cursor):
@@ -72,6 +74,38 @@ class Known:
         return _Cursor(connection)
 
 
+class Asked:
+    """`Known`, on a server: it is the first that a message asks of the database.
+
+    So a connection that broke since the last message is found here, and a second try, on a fresh one, loses nothing.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statement = select(receipts.c.fate).where(receipts.c.arrival == bindparam("arrival")).limit(1)
+
+    def __call__(self, arrival: str) -> bool:
+        """Raises what the database raises."""
+        try:
+            return self._ask(arrival)
+        except DBAPIError as error:
+            if not is_store_failure(error):
+                raise
+            return self._ask(arrival)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _ask(self, arrival: str) -> bool:
+        with self._database.reading() as connection:
+            return connection.execute(self._statement, {"arrival": arrival}).first() is not None
+
+
+def known(database: Database) -> Known | Asked:
+    """Whether any receipt may concern an arrival, as this database is best asked."""
+    return Known(database.engine) if isinstance(database, SQLite) else Asked(database)
+
+
 def find(connection: Connection, arrival: str, digest: str) -> dict[str, Receipt]:
     """The receipts of a message, by recipient key."""
     rows = connection.execute(select(receipts).where(receipts.c.arrival == arrival, receipts.c.digest == digest))
@@ -105,14 +139,13 @@ def attempts_at(connection: Connection, arrival: str, recipient: str, handler: s
     return connection.execute(select(attempts.c.count).where(*_attempt(arrival, recipient, handler))).scalar() or 0
 
 
-def count_attempt(connection: Connection, arrival: str, recipient: str, handler: str, now: datetime) -> None:
-    """Count a failure of a handler at a message."""
-    if attempts_at(connection, arrival, recipient, handler):
-        same = update(attempts).where(*_attempt(arrival, recipient, handler))
-        connection.execute(same.values(count=attempts.c.count + 1, at=when(now)))
-    else:
-        named = {"arrival": arrival, "recipient": recipient, "handler": handler}
-        connection.execute(insert(attempts).values(**named, count=1, at=when(now)))
+def counting(database: Database, arrival: str, recipient: str, handler: str, now: datetime) -> Executable:
+    """The statement that counts a failure of a handler at a message."""
+    first = {"arrival": arrival, "recipient": recipient, "handler": handler, "count": 1, "at": when(now)}
+    insert_: Executable = database.insert(attempts).values(first).on_conflict_do_update(
+        index_elements=["arrival", "recipient", "handler"], set_={"count": attempts.c.count + 1, "at": when(now)}
+    )
+    return insert_
 
 
 def expire(connection: Connection, before: datetime) -> int:

@@ -1,4 +1,8 @@
-"""The tables. Times are seconds since the epoch, UTC; envelopes and lists are JSON."""
+"""The tables. Times are seconds since the epoch, UTC; envelopes and lists are JSON.
+
+Text of keys is bounded (`rows.key_text`): PostgreSQL indexes no more than 2,700 octets of a row. Who changes a table
+here writes a revision as well; a test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -20,6 +25,9 @@ from sqlalchemy import (
 )
 
 metadata: Final = MetaData()
+
+Number: Final = BigInteger().with_variant(Integer, "sqlite")
+"""The number of a row. A busy service uses up 32 bits in a year; on SQLite an INTEGER has 64, and only it counts up."""
 
 settings: Final = Table(
     "penstock_settings",
@@ -66,8 +74,8 @@ attempts: Final = Table(
 contents: Final = Table(
     "penstock_contents",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("size", Integer, nullable=False),
+    Column("id", Number, primary_key=True),
+    Column("size", BigInteger, nullable=False),
 )
 
 content_rows: Final = Table(
@@ -85,7 +93,7 @@ pending: Final = Table(
     Column("handler", String(128), nullable=False),
     Column("purpose", String(128), nullable=False),
     Column("facts", JSON, nullable=False),
-    Column("sender", String(320), nullable=False),
+    Column("sender", Text, nullable=False),
     Column("expires", Float, nullable=False, index=True),
     Column("content", ForeignKey("penstock_contents.id"), nullable=False),
 )
@@ -93,7 +101,7 @@ pending: Final = Table(
 outbox: Final = Table(
     "penstock_outbox",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("handler", String(128), nullable=False),
     Column("message_id", Text, nullable=False),
     Column("envelope", JSON, nullable=False),
@@ -111,7 +119,7 @@ outbox: Final = Table(
 held: Final = Table(
     "penstock_held",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("at", Float, nullable=False),
     Column("expires", Float, index=True),
     Column("handler", String(128), nullable=False),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -20,9 +18,8 @@ from ..receipt import Receipt
 from ..spool import Spool
 from ..verdict import Reply
 from . import contents, held, outbox, receipts, work
-from .engine import BUSY_SECONDS, StoreError, open_engine
 from .ledger import LedgerBook
-from .lock import FairLock
+from .opening import CONNECTIONS, open_databases
 from .rows import when
 from .schema import conversations, metadata, pending, settings
 
@@ -30,41 +27,44 @@ from .schema import conversations, metadata, pending, settings
 class Store:
     """One database. `url` is SQLAlchemy's; on SQLite the ledger gets a file beside it."""
 
-    def __init__(self, url: str, spool: Spool | None = None) -> None:
-        """Large messages are read into the `spool`. Raises StoreError for a URL that cannot be used."""
-        self._engine = open_engine(url).execution_options(spool=spool or Spool())
-        self._lock = FairLock()
-        self._known = receipts.Known(self._engine)
-        self.ledger = LedgerBook(open_engine(_ledger_url(url), synchronous="NORMAL"))
+    def __init__(self, url: str, spool: Spool | None = None, *, connections: int = CONNECTIONS) -> None:
+        """Large messages are read into the `spool`. `connections` is how many to PostgreSQL there may be.
+
+        Raises StoreError for a URL that cannot be used.
+        """
+        self._database, ledger = open_databases(url, connections)
+        self._database.carry(spool=spool or Spool())
+        self._known = receipts.known(self._database)
+        self.ledger = LedgerBook(ledger)
 
     def create(self, *others: Any) -> None:
         """Make the tables where they are missing, those of handlers (their SQLAlchemy metadata) too."""
         for tables in (metadata, *others):
-            tables.create_all(self._engine)
+            tables.create_all(self._database.engine)
         self.ledger.create()
 
     def close(self) -> None:
         """Close all connections."""
         self._known.close()
-        self._engine.dispose()
+        self._database.close()
         self.ledger.close()
 
-    def work(self, now: datetime) -> work.Work:
-        """A unit of work for one decision."""
-        return work.Work(self._engine, self._lock, now)
+    def work(self, now: datetime, *, again: bool = False) -> work.Work:
+        """A unit of work for one decision; `again` when it clashed before."""
+        return work.Work(self._database, now, again=again)
 
     def secret(self) -> bytes:
         """The secret that tokens are signed with: 32 octets, made on first use, shared by all who share the store."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             wanted = select(settings.c.value).where(settings.c.name == "secret")
             if (found := connection.execute(wanted).scalar()) is not None:
                 return bytes(found)
         try:
-            with self._writing() as connection:
+            with self._database.writing() as connection:
                 connection.execute(insert(settings).values(name="secret", value=secrets.token_bytes(32)))
         except IntegrityError:
             pass  # another process was first: its secret is the one
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return bytes(connection.execute(wanted).scalar_one())
 
     # Receipts
@@ -75,7 +75,7 @@ class Store:
 
     def receipts(self, arrival: str, digest: str) -> dict[str, Receipt]:
         """The receipts of a message, by recipient key."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return receipts.find(connection, arrival, digest)
 
     def settle(
@@ -83,90 +83,93 @@ class Store:
         held_: Iterable[Held] = (), letters: Iterable[Letter] = (),
     ) -> None:  # fmt: skip
         """Record what became of results, with the mail that is held for it and the notices about it."""
-        with self._writing() as connection:
+        held_, letters = tuple(held_), tuple(letters)
+
+        def change(connection: Connection) -> None:
             for mail in held_:
                 held.add(connection, mail, now)
             for letter in letters:
                 outbox.add(connection, letter, now)
             receipts.settle(connection, arrival, digest, changed)
 
+        self._database.apply((), change)
+
     def attempts(self, arrival: str, recipient: str, handler: str) -> int:
         """How often a handler has failed at a message."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return receipts.attempts_at(connection, arrival, recipient, handler)
 
     def count_attempt(self, arrival: str, recipient: str, handler: str, now: datetime) -> None:
         """Count a failure of a handler at a message."""
-        with self._writing() as connection:
-            receipts.count_attempt(connection, arrival, recipient, handler, now)
+        counting = receipts.counting(self._database, arrival, recipient, handler, now)
+        self._database.apply((), lambda connection: connection.execute(counting))
 
     # The outbox
 
     def claim(self, owner: str, now: datetime, most: int = 50) -> list[outbox.Waiting]:
         """Letters to send, leased to `owner`, oldest first."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             soonest = outbox.next_due(connection)
         if soonest is None or now < soonest <= now + outbox.LAST_RETRY:
             return []
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             return outbox.claim(connection, owner, now, most)
 
     def release_letters(self, owner: str, letters: Sequence[outbox.Waiting]) -> None:
         """Give letters that `owner` claimed back untried."""
         if letters:
-            with self._writing() as connection:
+            with self._database.writing() as connection:
                 outbox.release(connection, owner, letters)
 
     def letter(self, waiting: outbox.Waiting) -> Message:
         """The message of a letter."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return contents.read(connection, waiting.content)
 
     def settle_letter(
         self, letter: outbox.Waiting, replies: Sequence[Reply], now: datetime, expires: datetime | None
     ) -> None:
         """Record what Postfix said of a letter's recipients, or of the first of them, in order."""
-        with self._writing() as connection:
-            outbox.settle(connection, letter, replies, now, expires)
+        self._database.apply((), lambda connection: outbox.settle(connection, letter, replies, now, expires))
 
     def waiting(self) -> list[outbox.Waiting]:
         """All letters in the outbox, oldest first."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return outbox.listed(connection)
 
     def next_due(self) -> datetime | None:
         """When there will be something to send."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return outbox.next_due(connection)
 
     # Conversations, held mail
 
     def conversation(self, key: Key) -> Conversation:
         """The stored conversation, or one in START."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return work.load_conversation(connection, key)
 
     def conversations(self) -> list[Conversation]:
         """All conversations that are not in START."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [work.conversation_of(row) for row in connection.execute(select(conversations)).mappings()]
 
     def due_conversations(self, now: datetime, handlers: Iterable[str], most: int = 100) -> list[Conversation]:
         """Conversations of these handlers whose deadline has come, the latest last."""
         c = conversations.c
         wanted = select(conversations).where(c.deadline <= when(now), c.handler.in_(list(handlers)))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(wanted.order_by(c.deadline).limit(most)).mappings()
             return [work.conversation_of(row) for row in rows]
 
     def held(self) -> list[held.HeldMail]:
         """All held mail, oldest first."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return held.listed(connection)
 
     def sweep(self, now: datetime, receipt_life: timedelta) -> None:
         """Delete what is over: questions, receipts, held mail, counts."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             over = select(pending.c.digest, pending.c.content).where(pending.c.expires <= when(now))
             for digest, content in connection.execute(over).all():
                 connection.execute(pending.delete().where(pending.c.digest == digest))
@@ -177,24 +180,4 @@ class Store:
 
     def looking(self) -> Session:
         """A session for reading handlers' own rows."""
-        return Session(bind=self._reading())
-
-    def _reading(self) -> Connection:
-        return self._engine.connect().execution_options(reads=True)
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        if not self._lock.acquire(BUSY_SECONDS):
-            raise StoreError(f"no turn at the database in {BUSY_SECONDS} s; a handler keeps mail.db too long")
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        finally:
-            self._lock.release()
-
-
-def _ledger_url(url: str) -> str:
-    parsed = make_url(url)
-    assert parsed.database is not None  # open_engine has seen to it
-    base = parsed.database.removesuffix(".db")
-    return parsed.set(database=f"{base}-ledger.db").render_as_string(hide_password=False)
+        return Session(bind=self._database.reading())

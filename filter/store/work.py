@@ -1,7 +1,7 @@
 """The unit of work: one decision's changes, committed together or not at all.
 
 Everything is buffered and applied at the end with version checks, so no transaction is open while
-handlers run. Only `mail.db` opens one, behind a fair lock in this process; the buffered effects then
+handlers run. Only `mail.db` opens one, when its turn comes at the database; the buffered effects then
 join it. Each scope (the message as a whole, then each recipient) is kept or dropped by itself.
 
 A run that is over its time limit is abandoned from the door's thread: its transaction is undone there
@@ -12,25 +12,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NestedTransaction, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, NestedTransaction, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ..effects import Conversation, Effects, Held, Key, Pending
 from ..handler import START
 from ..receipt import Receipt
 from . import contents, held, outbox, receipts
-from .engine import BUSY_SECONDS, StoreError, raw
-from .lock import FairLock
-from .rows import moment, storable, when
+from .database import Database
+from .failures import Clash, is_clash, is_duplicate
+from .rows import key_text, moment, storable, when
 from .schema import conversations, pending
-
-
-class Clash(Exception):
-    """Someone else changed what this decision was made on; decide again on fresh copies."""
 
 
 class Abandoned(Exception):
@@ -40,13 +37,14 @@ class Abandoned(Exception):
 class Work:
     """A unit of work. Runs happen in one thread; `commit` and `abandon` are the door's."""
 
-    def __init__(self, engine: Engine, lock: FairLock, now: datetime) -> None:
+    def __init__(self, database: Database, now: datetime, *, again: bool = False) -> None:
+        """`again`: this decision clashed before."""
         self.effects = Effects()
         self.kept = Effects()
         self._read: dict[Key, Conversation] = {}
-        self._engine = engine
-        self._lock = lock
+        self._database = database
         self._now = now
+        self._again = again
         self._connection: Connection | None = None
         self._savepoint: NestedTransaction | None = None
         self._session: Session | None = None
@@ -101,6 +99,13 @@ class Work:
             self._session = Session(bind=self._connection, join_transaction_mode="create_savepoint")
         return self._session
 
+    def is_clash(self, error: BaseException) -> bool:
+        """Whether what a run raised says that it met another's transaction, and not that the run is wrong.
+
+        A row that is in the way is a clash once: who finds it again on fresh copies has a row in the way.
+        """
+        return is_clash(error) or (is_duplicate(error) and not self._again)
+
     # Scopes
 
     def keep(self) -> None:
@@ -139,12 +144,14 @@ class Work:
 
         try:
             if self._connection is None:
-                self._open()
-            assert self._connection is not None
-            apply(self._connection)
-            self._connection.commit()
-        except IntegrityError as error:
-            raise Clash(str(error)) from error
+                self._database.apply(self._keys, apply)
+            else:
+                apply(self._connection)
+                self._connection.commit()
+        except DBAPIError as error:
+            if isinstance(error, IntegrityError) or is_clash(error):
+                raise Clash(str(error.orig)) from error
+            raise
         finally:
             self.close()
 
@@ -155,22 +162,14 @@ class Work:
         connection = self._parted()
         self.drop()
         if connection is not None:
-            try:
-                connection.close()
-            finally:
-                self._lock.release()
+            self._database.end(connection)
 
     def abandon(self) -> None:
         """Undo everything from another thread than the one that runs."""
         self._abandoned = True
         connection = self._parted()
-        if connection is None:
-            return
-        try:
-            raw(connection).take_away()
-            connection.invalidate()
-        finally:
-            self._lock.release()
+        if connection is not None:
+            self._database.take_away(connection)
 
     def _parted(self) -> Connection | None:
         """The connection, for one caller alone: the run may end in the very moment in which it is given up."""
@@ -179,21 +178,19 @@ class Work:
             return connection
 
     def _open(self) -> None:
-        if not self._lock.acquire(BUSY_SECONDS):
-            raise StoreError(f"no turn at the database in {BUSY_SECONDS} s; a handler keeps mail.db too long")
-        try:
-            connection = self._engine.connect()
-            connection.begin()
-        except BaseException:
-            self._lock.release()
-            raise
-        self._connection = connection
+        self._connection = self._database.begin(self._keys)
         if self._abandoned:  # while we waited for our turn
             self.abandon()
             raise Abandoned
 
-    def _reading(self) -> Connection:
-        return self._engine.connect().execution_options(reads=True)
+    @property
+    def _keys(self) -> set[Key]:
+        """The conversations that this is about, as far as it is known by now."""
+        return self._read.keys() | self.effects.moves.keys() | self.kept.moves.keys()
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """The open transaction where there is one: who has it and waited for a second connection could wait long."""
+        return self._database.reading() if self._connection is None else nullcontext(self._connection)
 
     def _apply(self, connection: Connection) -> None:
         for conversation in self.kept.moves.values():
@@ -236,7 +233,7 @@ def store_conversation(connection: Connection, conversation: Conversation, now: 
     same = (*_is(key), conversations.c.version == conversation.version)
     if conversation.version == 0:
         if conversation.state != START:
-            named = {"handler": key.handler, "sender": storable(key.sender), "resource": storable(key.resource)}
+            named = {"handler": key.handler, "sender": key_text(key.sender), "resource": key_text(key.resource)}
             connection.execute(insert(conversations).values(**named, **values))
     elif conversation.state == START:
         _one(connection.execute(delete(conversations).where(*same)).rowcount, key)
@@ -246,7 +243,7 @@ def store_conversation(connection: Connection, conversation: Conversation, now: 
 
 def _is(key: Key) -> tuple[Any, ...]:
     c = conversations.c
-    return (c.handler == key.handler, c.sender == storable(key.sender), c.resource == storable(key.resource))
+    return (c.handler == key.handler, c.sender == key_text(key.sender), c.resource == key_text(key.resource))
 
 
 def _one(changed: int, key: object) -> None:

@@ -61,8 +61,8 @@ class BreakableStore(Store):
 
     breaks = False
 
-    def work(self, now: datetime) -> Work:
-        work = super().work(now)
+    def work(self, now: datetime, *, again: bool = False) -> Work:
+        work = super().work(now, again=again)
         commit = work.commit
 
         def commit_or_crash(*given: Any) -> None:

@@ -18,6 +18,7 @@ from penstock.filter.loading import load_routers
 from penstock.filter.pipeline import Pipeline
 from penstock.filter.store import Store
 from penstock.filter.submission import Submission
+from penstock.filter.testing.cluster import Cluster
 from penstock.filter.testing.office import Office
 from penstock.filter.verdict import OK, Reply
 
@@ -37,13 +38,22 @@ Hello.\r
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Make an empty database; returns its URL. Every test that asks for it runs on both kinds."""
+    if request.param == "postgresql":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return cluster.place
+    return lambda: f"sqlite:///{tmp_path}/penstock-{next(_numbers)}.db"
+
+
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
+def office(tmp_path: Path, database: Callable[[], str]) -> Iterator[Callable[..., Office]]:
     """Make an office: `office(source, …)` with the source of a handler, or of several by name (`one=…, two=…`)."""
     made: list[Office] = []
 
     def make(source: str = "", **more: Any) -> Office:
-        settings = _settings(tmp_path, source, more)
+        settings = _settings(tmp_path, database(), source, more)
         made.append(Office(settings, tmp_path))
         return made[-1]
 
@@ -52,7 +62,7 @@ def office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
         each.close()
 
 
-def _settings(folder: Path, source: str, more: dict[str, Any]) -> Settings:
+def _settings(folder: Path, url: str, source: str, more: dict[str, Any]) -> Settings:
     """Settings for handlers with these sources; `more` are tables and `owned`, `options`, `sources`.
 
     `before` are the sources of handlers that stand before the queue alone, `previewed` the names of others that stand
@@ -67,7 +77,7 @@ def _settings(folder: Path, source: str, more: dict[str, Any]) -> Settings:
     return from_table(
         {
             "service": {"path": [str(folder)], "hostname": "mx.test", **more.pop("service", {})},
-            "store": {"url": f"sqlite:///{folder}/penstock-{number}.db"},
+            "store": {"url": url},
             "filter": {"handlers": names, **more.pop("filter", {})},
             "milter": {"handlers": before},
             "domains": {"owned": list(more.pop("owned", ())), **more.pop("domains", {})},
@@ -156,13 +166,13 @@ class Door:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
+def door(tmp_path: Path, database: Callable[[], str]) -> Iterator[Callable[..., Door]]:
     """Make a door with handlers that the test writes down."""
     made: list[Door] = []
 
     def make(source: str = "", services: int = 0, **more: Any) -> Any:
         """One door, or with `services` a list of so many, each a service of its own on the one store."""
-        settings = _settings(tmp_path, source, more)
+        settings = _settings(tmp_path, database(), source, more)
         new = [Door(settings) for _ in range(services or 1)]
         made.extend(new)
         return new if services else new[0]

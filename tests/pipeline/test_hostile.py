@@ -124,6 +124,7 @@ def test_a_handler_given_up_within_the_database_leaves_nothing_and_harms_nobody(
     assert port.store.looking().execute(text("select count(*) from busy_rows")).scalar() == 1
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_nothing_is_committed_to_a_database_file_that_was_deleted(
     door: Callable[..., Any], tmp_path: Path
 ) -> None:

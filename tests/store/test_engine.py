@@ -4,14 +4,14 @@ import sqlite3
 
 import pytest
 from penstock.filter.store import Store, StoreError, is_store_failure
-from penstock.filter.store.engine import open_engine
+from penstock.filter.store.opening import open_databases
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path}/one.db")
+    engine = open_databases(f"sqlite:///{tmp_path}/one.db")[0].engine
     yield engine
     engine.dispose()
 
@@ -56,7 +56,7 @@ def test_a_file_that_is_no_database_is(tmp_path):
     [
         ("sqlite://", "name a file"),
         ("sqlite:///:memory:", "name a file"),
-        ("postgresql://ann:secret@db/penstock", "this release keeps its store in SQLite"),
+        ("mysql://ann:secret@db/penstock", "kept in SQLite"),
         ("nothing like it", "url"),
     ],
 )
