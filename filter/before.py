@@ -37,6 +37,7 @@ from .routing import Router, Routers
 from .run import Scopes, Surroundings
 from .runs import Runs
 from .store import Book, LedgerDraft, Session, Store, is_store_failure
+from .tally import MESSAGES
 from .tokens import Tokens
 from .verdict import HANDLER_FAILED, HANDLER_TOO_SLOW, STORE_FAILED, Accept, Defer, Discard, Reject, Reply, Verdict
 from .watch import Watch
@@ -75,6 +76,7 @@ class Before:
 
         Raises GivenUp, after `give_up` was called, for a handler that is too slow.
         """
+        MESSAGES.add()
         if not self.wants.header:
             return Judgement(arrival.message, arrival.envelope, discard=not arrival.envelope.recipients)
         started = time.perf_counter()

@@ -39,6 +39,7 @@ from .run import Surroundings
 from .runs import Runs
 from .settling import Settling
 from .store import Clash, LedgerDraft, Store, Work, is_store_failure
+from .tally import MESSAGES
 from .tokens import Tokens
 from .verdict import HANDLER_TOO_SLOW, STORE_BUSY, STORE_FAILED, Discard, Reply
 from .watch import Watch
@@ -104,6 +105,7 @@ class Pipeline:
         When a handler is over its time limit `give_up` is called, from another thread, with the reply for
         all recipients, and GivenUp is raised when the handler returns at last.
         """
+        MESSAGES.add()
         started = time.perf_counter()
         decision = undecided(arrival)
         try:

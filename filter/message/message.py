@@ -14,6 +14,7 @@ from hashlib import blake2b
 from secrets import token_bytes
 from typing import Final
 
+from ..tally import SCANS
 from .edits import Edit, EditError, apply, checked, compose, edits_of
 from .header import Defect, HeaderIndex
 from .overlay import Overlay
@@ -33,6 +34,7 @@ class Message(Part):
 
     def __init__(self, raw: bytes | bytearray | memoryview | mmap.mmap, *, limits: Limits | None = None) -> None:
         """`raw` is kept and must not change; `limits` bound how far the MIME tree is followed."""
+        SCANS.add()
         self._take(Index(Source(raw), limits or DEFAULT_LIMITS))
         self._origin = self._known.source
         self._base: tuple[Edit, ...] = ()
