@@ -62,11 +62,10 @@ _MACROS: Final = {
 class MilterServer:
     """The milter of this process: there can be only one, once."""
 
-    def __init__(self, address: str, connections: int = 1000, timeout: float = 7200.0) -> None:
-        """Listen at `unix:/path`, `host:port` or `[v6]:port`, for so many connections; `timeout` is in seconds."""
+    def __init__(self, address: str) -> None:
+        """`address` is where to listen: `unix:/path`, `host:port` or `[v6]:port`."""
         self._address = address
-        self._connections = connections
-        self._timeout = timeout
+        self._connections = 0
         self._listening: Listening | None = None
         self._door: Door | None = None
         self._sessions: set[Session] = set()
@@ -88,9 +87,13 @@ class MilterServer:
         milter.set_abort_callback(_abort)
         milter.set_close_callback(self._close)
         milter.register(_NAME, negotiate=self._negotiate)
-        milter.settimeout(int(self._timeout))
         milter.setbacklog(_BACKLOG)
         self._listening = Listening(self._address, _open_socket)
+
+    @property
+    def sessions(self) -> int:
+        """How many connections there are."""
+        return len(self._sessions)
 
     @property
     def listening(self) -> Listening:
@@ -99,9 +102,11 @@ class MilterServer:
             raise RuntimeError("the milter is not open")
         return self._listening
 
-    def start(self, door: Door) -> None:
-        """Serve, in threads."""
+    def start(self, door: Door, connections: int = 1000, timeout: float = 7200.0) -> None:
+        """Serve in threads, so many connections at most; one that is silent for `timeout` seconds is closed."""
         self._door = door
+        self._connections = connections
+        milter.settimeout(int(timeout))
         self._thread = threading.Thread(target=self._serve, name="penstock-libmilter", daemon=True)
         self._thread.start()
 

@@ -54,8 +54,8 @@ class Service:
             settings.filter.listen, self.pipeline, self._reinjector, _limits(settings), settings.service.hostname,
             settings.filter.xforward_from, spool,
         )  # fmt: skip
-        self._milter = _milter(settings)
-        self._spool = spool
+        self._milter = MilterServer(settings.milter.listen) if settings.milter.handlers else None
+        self._door = Door(self.pipeline, settings.milter.listen, settings.filter.message_size_limit, spool)
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._courier.run, args=(self._stopping,), name="penstock-courier", daemon=True),
@@ -67,7 +67,7 @@ class Service:
         given = self.settings
         if self._milter is not None:
             self._milter.open()
-            self._milter.start(Door(self.pipeline, given.milter.listen, given.filter.message_size_limit, self._spool))
+            self._milter.start(self._door, given.milter.connection_limit, given.milter.timeout.total_seconds())
         self._server.start()
         for thread in self._threads:
             thread.start()
@@ -121,13 +121,6 @@ class Service:
                 else:
                     log.exception("the timers failed")
             waited += TICK
-
-
-def _milter(settings: Settings) -> MilterServer | None:
-    given = settings.milter
-    if not given.handlers:
-        return None
-    return MilterServer(given.listen, given.connection_limit, given.timeout.total_seconds())
 
 
 def _limits(settings: Settings) -> Limits:
