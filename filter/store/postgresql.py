@@ -133,7 +133,8 @@ def _engine(url: URL, connections: int, synchronous: bool) -> Engine:
     try:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"), pool_size=connections, max_overflow=0, pool_timeout=PATIENCE,
-            pool_use_lifo=True, use_native_hstore=False, connect_args={**options, "autocommit": True},
+            pool_use_lifo=True, use_native_hstore=False, hide_parameters=True,
+            connect_args={**options, "autocommit": True},
         )  # fmt: skip
     except ImportError as error:
         raise StoreError(

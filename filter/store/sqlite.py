@@ -92,7 +92,7 @@ def _engine(url: URL, synchronous: str) -> Engine:
     _make_file(Path(path), url)
     # Sized so that a connection is never waited for: each door thread holds at most two.
     driver = {"timeout": PATIENCE, "factory": GuardedConnection}
-    engine = create_engine(url, pool_size=16, max_overflow=1000, connect_args=driver)
+    engine = create_engine(url, pool_size=16, max_overflow=1000, connect_args=driver, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:

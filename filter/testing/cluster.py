@@ -93,13 +93,16 @@ class Cluster:
             return cursor.fetchall() if cursor.description else []
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
-        log = (self._folder / "log").open("ab")
-        with log:
-            self._process = self._popen("postgres", "-D", self._data, "-p", str(self.port), stdout=log, stderr=log)
+        """Start it, and wait until it answers. After a kill -9 its children may be in the way for a moment."""
         over = time.monotonic() + _PATIENCE
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > over:
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                with (self._folder / "log").open("ab") as log:
+                    command = ("postgres", "-D", self._data, "-p", str(self.port))
+                    self._process = self._popen(*command, stdout=log, stderr=log)
+            if self._answers():
+                return
+            if time.monotonic() > over:
                 raise RuntimeError(f"PostgreSQL does not start: {(self._folder / 'log').read_text()}")
             time.sleep(0.02)
 
