@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 from .arrival import Arrival
@@ -45,6 +45,14 @@ from .watch import Watch
 log = logging.getLogger("penstock")
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What would become of a message: for whom it is refused or dropped at RCPT, and what the others come to."""
+
+    at_rcpt: Mapping[Recipient, Reply | Discard]
+    judgement: Judgement
+
+
 class Before:
     """The handlers of the milter, ready for mail. Thread-safe."""
 
@@ -53,6 +61,7 @@ class Before:
     ) -> None:
         self.wants = wants(routers)
         self._routers = routers
+        self._at_rcpt = [(handler, function) for handler in routers.milter.handlers for function in handler.at_rcpt]
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -62,14 +71,11 @@ class Before:
 
     def at_rcpt(self, envelope: Envelope, recipient: Recipient) -> Reply | Discard | None:
         """The first refusal or Discard for this recipient; 451 for a handler or a store that fails."""
-        refused = self._routers.filter.refuse(recipient.address)
-        if refused or not any(handler.at_rcpt for handler in self._routers.milter.handlers):
-            return refused
-        try:
-            return self._ask(envelope, recipient)
-        except BaseException as error:  # whatever a handler raises, SystemExit too: the worker goes on
-            log.exception("RCPT TO:<%s> could not be decided", recipient.address)
-            return STORE_FAILED if is_store_failure(error) else HANDLER_FAILED
+        decided = self._ask(envelope, recipient, self._store.ledger)
+        if decided is None:
+            return None
+        decided_at_rcpt(envelope, recipient, *decided)
+        return decided[1]
 
     def judge(self, arrival: Arrival, give_up: Callable[[Reply], None]) -> Judgement:
         """What becomes of a message; 451 for a handler or a store that fails.
@@ -97,22 +103,32 @@ class Before:
         judged(arrival, found, time.perf_counter() - started)
         return found
 
-    def explain(self, arrival: Arrival) -> Judgement:
-        """What would become of a message. Nothing is kept, not even counts."""
+    def explain(self, arrival: Arrival) -> Foreseen:
+        """What would become of a message, from RCPT on. Nothing is kept, not even counts."""
+        envelope = arrival.envelope
         work, draft = self._store.work(self._clock.now()), LedgerDraft(self._store.ledger)
+        asked = {recipient: self._ask(envelope, recipient, draft) for recipient in envelope.recipients}
+        taken = envelope.to(*(recipient for recipient, answer in asked.items() if answer is None))
         try:
-            return self._judged(arrival, draft, work, draft)
+            judgement = self._judged(replace(arrival, envelope=taken), draft, work, draft)
         finally:
             work.close()
+        return Foreseen({recipient: answer[1] for recipient, answer in asked.items() if answer}, judgement)
 
-    def _ask(self, envelope: Envelope, recipient: Recipient) -> Reply | Discard | None:
+    def _ask(self, envelope: Envelope, recipient: Recipient, book: Book) -> tuple[str, Reply | Discard] | None:
+        """The first who refuses or drops a recipient, and how; None where nobody does."""
+        if refused := self._routers.filter.refuse(recipient.address):
+            return "penstock", refused
         now = self._clock.now()
-        for handler in self._routers.milter.handlers:
-            for function in handler.at_rcpt:
-                rcpt = Rcpt(envelope, recipient.address, self._store.ledger.page(handler.name, now), now)
-                if decided := _answer_at_rcpt(handler, function, rcpt):
-                    decided_at_rcpt(envelope, recipient, handler.name, decided)
-                    return decided
+        for handler, function in self._at_rcpt:
+            try:
+                rcpt = Rcpt(envelope, recipient.address, book.page(handler.name, now), now)
+                said = _answer_at_rcpt(handler, function, rcpt)
+            except BaseException as error:  # whatever a handler raises, SystemExit too: the worker goes on
+                log.exception("handler=%s failed at RCPT TO:<%s>", handler.name, recipient.address)
+                said = STORE_FAILED if is_store_failure(error) else HANDLER_FAILED
+            if said is not None:
+                return handler.name, said
         return None
 
     def _judged(self, arrival: Arrival, book: Book, work: Scopes, draft: Book) -> Judgement:
@@ -123,7 +139,8 @@ class Before:
             self._check_body(found)
         except HandlerError as error:
             found = Judgement(arrival.message, arrival.envelope, HANDLER_FAILED)
-            outcomes.append(Outcome(None, arrival.message, Fate.DEFERRED, failure=Failure("", error, counts=True)))
+            failed = Outcome(None, arrival.message, failure=Failure("penstock", error, counts=True))
+            outcomes.append(failed.end(Fate.DEFERRED, "penstock", reply=HANDLER_FAILED))
         found = replace(found, outcomes=tuple(outcomes))
         if _is_own_bounce(arrival):
             return self._unrefused(found)

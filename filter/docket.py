@@ -31,7 +31,7 @@ def judged(arrival: Arrival, found: Judgement, seconds: float) -> None:
 
 
 def decided_at_rcpt(envelope: Envelope, recipient: Recipient, handler: str, answer: Reply | Discard) -> None:
-    """Log what an `@at_rcpt` function decided."""
+    """Log that a recipient is refused or dropped."""
     if isinstance(answer, Discard):
         told = {"fate": Fate.DISCARDED.value, "handler": handler, "reason": answer.reason}
     else:

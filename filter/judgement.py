@@ -50,9 +50,12 @@ class Judgement:
     previews: tuple[Outcome, ...] = ()
 
     def deciding(self, recipient: Recipient) -> Outcome | None:
-        """The outcome that this rests on for one recipient: the preview's only where it refuses the message."""
+        """The outcome that this rests on for one recipient: the preview's only where it refuses the message.
+
+        A failure that is nobody's own, since outcomes differ, is everyone's.
+        """
         told = [*self.outcomes, *(self.previews if self.reply else ())]
-        own = [outcome for outcome in told if outcome.recipient == recipient]
+        own = [o for o in told if o.recipient == recipient or (o.recipient is None and o.failure)]
         return next((outcome for outcome in reversed(own) if outcome.fate is not Fate.PASSES), own[0] if own else None)
 
     @property

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .arrival import Arrival
-from .before import Before
+from .before import Before, Foreseen
 from .clock import Clock
 from .config import Settings
 from .decision import Decision, Outcome, as_whole, replayed, undecided
@@ -124,8 +124,12 @@ class Pipeline:
         """Record what became of the groups, and answer: per recipient in RCPT order, or once for all."""
         return self._settling.settle(decision, results)
 
+    def explain_before(self, arrival: Arrival) -> Foreseen:
+        """What would happen to a message before the queue. Nothing is kept, not even in the ledger."""
+        return self._before.explain(arrival)
+
     def explain(self, arrival: Arrival) -> Explanation:
-        """What would happen to a message. Nothing is kept, not even in the ledger."""
+        """What would happen to a message behind the queue. Nothing is kept, not even in the ledger."""
         decision = undecided(arrival)
         work = self.store.work(self.clock.now())
         try:

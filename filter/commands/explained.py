@@ -9,20 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import starmap
 from typing import Any, cast
 
 from ..arrival import Arrival
+from ..before import Foreseen
 from ..decision import Decision, Outcome
 from ..effects import Conversation, Held
+from ..envelope import Recipient
+from ..judgement import Judgement
 from ..letters import Letter
-from ..message import Edit
+from ..message import Edit, Message
 from ..pipeline import Pipeline
+from ..receipt import Fate
 from ..refusals import Refusals
 from ..routing import Router
 from ..settling import Settling
 from ..store import Store
 from ..submission import Submission
-from ..verdict import OK, Reply
+from ..verdict import DISCARDED, HELD, OK, Discard, Reply
 from ..verified import verified
 from .difference import Hunk, hunks
 from .tree import Branch, branches
@@ -40,13 +45,17 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A function that ran, with the state of its conversation before and after, and its verdict."""
+    """A function that ran, with the state of its conversation before and after, and its verdict.
+
+    `door` is `milter`, `filter`, or `preview` for one that ran before the queue to tell what it does behind it.
+    """
 
     handler: str
     function: str
     before: str | None
     after: str | None
     verdict: str
+    door: str = "filter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,8 @@ class Report:
     """All of it. `verified` says why a refusal would reach the sender; `one_reply` is the answer over SMTP.
 
     `parts` are the message's as it came, in their order; `defects` have a `start` in its octets and a `text`.
+    `queued` is the message as the milter leaves it, None where nothing is queued or nobody stands before the queue;
+    `results` go out behind it, with edits over that.
     """
 
     envelope: dict[str, Any]
@@ -122,6 +133,7 @@ class Report:
     verified: str | None
     recipients: tuple[Told, ...]
     whole: tuple[Ran, ...] = ()
+    queued: Result | None = None
     results: tuple[Result, ...] = ()
     moves: tuple[Moved, ...] = ()
     letters: tuple[Written, ...] = ()
@@ -131,7 +143,9 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """A plain form for JSON: times in ISO 8601, the data of edits in base64."""
         plain: dict[str, Any] = asdict(self)
-        for result, told in zip(plain["results"], self.results, strict=True):
+        shown = [*zip(plain["results"], self.results, strict=True)]
+        shown += [(plain["queued"], self.queued)] if self.queued else []
+        for result, told in shown:
             result["edits"] = [edit.as_dict() for edit in told.edits]
         for dated, name in [*((m, "deadline") for m in plain["moves"]), *((h, "expires") for h in plain["held"])]:
             dated[name] = dated[name] and dated[name].isoformat()
@@ -139,22 +153,49 @@ class Report:
 
 
 def explained(pipeline: Pipeline, arrival: Arrival) -> Report:
-    """What would happen to a message at the port. Nothing is kept."""
+    """What would happen to a message before the queue and behind it. Nothing is kept."""
     envelope, message = arrival.envelope, arrival.message
-    refused = {r: reply for r in envelope.recipients if (reply := pipeline.recipient(envelope, r))}
-    taken = [r for r in envelope.recipients if r not in refused]
+    foreseen = pipeline.explain_before(arrival)
+    judgement = foreseen.judgement
     report = Report(
         envelope=envelope.as_dict(),
         size=message.size,
         parts=branches(message),
         defects=tuple(defect._asdict() for defect in message.defects),
         verified=verified(envelope, message, arrival.peer, pipeline.settings.filter.authserv_ids),
-        recipients=tuple(Told(r.address, (), (), "refused", "at RCPT", str(reply)) for r, reply in refused.items()),
+        recipients=(*starmap(_told_at_rcpt, foreseen.at_rcpt.items()), *_told_before(pipeline, arrival, foreseen)),
+        whole=_ran(*(outcome for outcome in judgement.outcomes if outcome.recipient is None), door="milter"),
     )
-    return _tried(report, pipeline, replace(arrival, envelope=envelope.to(*taken))) if taken else report
+    if not judgement.passes:
+        return report
+    if pipeline.wants.header:
+        report = replace(report, queued=_result(Submission(judgement.envelope, judgement.message)))
+    queued = Message(bytes(judgement.message)) if judgement.message.edits else message
+    return _tried(report, pipeline, replace(arrival, envelope=judgement.envelope, message=queued), judgement)
 
 
-def _tried(report: Report, pipeline: Pipeline, arrival: Arrival) -> Report:
+def _told_at_rcpt(recipient: Recipient, answer: Reply | Discard) -> Told:
+    if isinstance(answer, Discard):
+        return Told(recipient.address, (), (), str(Fate.DISCARDED), f"at RCPT: {answer.reason}", str(DISCARDED))
+    return Told(recipient.address, (), (), "refused", "at RCPT", str(answer))
+
+
+def _told_before(pipeline: Pipeline, arrival: Arrival, foreseen: Foreseen) -> Iterator[Told]:
+    """What the milter decides for all that were taken at RCPT, or for those whom it drops."""
+    judgement = foreseen.judgement
+    for recipient in arrival.envelope.recipients:
+        fate = judgement.fate(recipient)
+        if recipient not in foreseen.at_rcpt and fate is not Fate.PASSES:
+            outcome = judgement.deciding(recipient) or Outcome(recipient, arrival.message)
+            failed = f"{outcome.failure.handler} failed: {outcome.failure.error}" if outcome.failure else ""
+            reason = f"before the queue: {judgement.hold or outcome.reason or failed}".removesuffix(": ")
+            reply = judgement.reply or (HELD if fate is Fate.HELD else DISCARDED)
+            door = "preview" if any(outcome is preview for preview in judgement.previews) else "milter"
+            told = _told(pipeline.router, replace(outcome, recipient=recipient), str(fate), reply)
+            yield replace(told, reason=reason, steps=_ran(outcome, door=door))
+
+
+def _tried(report: Report, pipeline: Pipeline, arrival: Arrival, judgement: Judgement) -> Report:
     explanation = pipeline.explain(arrival)
     decision, effects = explanation.decision, explanation.effects
     fates = [str(decision.outcomes[key].fate) for key in decision.order]
@@ -162,10 +203,15 @@ def _tried(report: Report, pipeline: Pipeline, arrival: Arrival) -> Report:
     replies = answers if arrival.replies_each else answers * len(fates)
     outcomes = [decision.outcomes[key] for key in decision.order]
     told = [_told(pipeline.router, *each) for each in zip(outcomes, fates, replies, strict=True)]
+    before = {outcome.recipient: _ran(outcome, door="milter") for outcome in judgement.outcomes}
+    told = [
+        replace(each, steps=(*before.get(outcome.recipient, ()), *each.steps))
+        for each, outcome in zip(told, outcomes, strict=True)
+    ]
     in_order = [recipient["address"] for recipient in report.envelope["recipients"]]
     return replace(
         report,
-        whole=_ran(decision.whole) if decision.whole else (),
+        whole=(*report.whole, *(_ran(decision.whole) if decision.whole else ())),
         recipients=tuple(sorted([*report.recipients, *told], key=lambda told: in_order.index(told.address))),
         results=tuple(_result(group) for group in decision.groups),
         moves=tuple(_moved(pipeline.store, conversation) for conversation in effects.moves.values()),
@@ -209,8 +255,9 @@ def _matches(router: Router, address: str) -> Iterator[Match]:
         yield Match(taker.handler.name, None, taker.reading.pattern.text, taker.reading.blanks)
 
 
-def _ran(outcome: Outcome) -> tuple[Ran, ...]:
-    return tuple(Ran(s.handler, s.function, s.before, s.after, s.verdict) for s in outcome.steps)
+def _ran(*outcomes: Outcome, door: str = "filter") -> tuple[Ran, ...]:
+    steps = (step for outcome in outcomes for step in outcome.steps)
+    return tuple(Ran(s.handler, s.function, s.before, s.after, s.verdict, door) for s in steps)
 
 
 def _result(group: Submission) -> Result:

@@ -30,6 +30,7 @@ _FATES: Final = {
     "rejected": ("red", "rejected"),
     "refused": ("red", "refused"),
 }
+_DOORS: Final = {"filter": "", "milter": ", before the queue", "preview": ", foreseen before the queue"}
 _MARKS: Final = {"+": "green", "-": "red", "…": "bright_black", "\\": "bright_black"}
 
 
@@ -46,8 +47,11 @@ def page(report: Report, width: int) -> Iterator[str]:
     if report.one_reply:
         yield from ("", *_field("reply", f"{report.one_reply} (one for all, over SMTP)", width))
     yield from _several(report.moves, "Conversations", width, _move)
+    if report.queued:
+        yield from _result("In the queue, as the milter leaves it", report.queued, report.size, width)
+    size = report.queued.size if report.queued else report.size
     for result in report.results:
-        yield from _result(result, report.size, width)
+        yield from _result(f"Result for {', '.join(result.recipients)}", result, size, width)
     for number, letter in enumerate(report.letters, 1):
         yield from _heading(f"Letter {number} of {len(report.letters)}, by {letter.handler}", width)
         yield from _letter(letter, width)
@@ -107,7 +111,7 @@ def _steps(steps: Iterable[Ran], width: int) -> Iterator[str]:
     for number, step in enumerate(steps, 1):
         state = f"{step.before} → {step.after}" if step.before != step.after else f"stays in {step.before}"
         name = f"{step.handler}.{step.function}" if step.function else f"{step.handler} (not run)"
-        parts = [name.ljust(24), *([state.ljust(18)] if step.before else []), step.verdict]
+        parts = [name.ljust(24), *([state.ljust(18)] if step.before else []), step.verdict + _DOORS[step.door]]
         yield from _field(f"step {number}", "  ".join(parts), width)
 
 
@@ -122,8 +126,8 @@ def _held(kept: Kept) -> str:
     return f"for {', '.join(kept.recipients)}{until}: {kept.reason}"
 
 
-def _result(result: Result, size: int, width: int) -> Iterator[str]:
-    yield from _heading(f"Result for {', '.join(result.recipients)}", width)
+def _result(title: str, result: Result, size: int, width: int) -> Iterator[str]:
+    yield from _heading(title, width)
     if not result.edits:
         yield f"  unchanged, byte for byte ({size:,} octets)"
         return

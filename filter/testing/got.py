@@ -105,7 +105,9 @@ class Got:
             outcome = judgement.deciding(recipient) or Outcome(recipient, judgement.message)
             reason = judgement.hold or outcome.reason
             fate = judgement.fate(recipient)
-            self._outcomes[recipient.address] = replace(outcome, fate=fate, reply=judgement.reply, reason=reason)
+            self._outcomes[recipient.address] = replace(
+                outcome, recipient=recipient, fate=fate, reply=judgement.reply, reason=reason
+            )
 
     def decide(self, decision: Decision) -> None:
         """The handlers behind the queue decided, on what those before it left."""

@@ -311,7 +311,7 @@ def test_at_rcpt_decides_before_the_queue_at_whichever_doors_its_handler_stands(
     each = door(**where)
     caplog.set_level(logging.INFO)
     assert each.at_rcpt(f"{word}@lists.test") == answer
-    assert ("door=milter" in caplog.text) is (word in ("refused", "later", "dropped"))
+    assert ("door=milter" in caplog.text) is (answer is not None)
     assert each.pipeline.wants.rcpt
 
 
