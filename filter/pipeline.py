@@ -142,6 +142,11 @@ class Pipeline:
         held = self._refusals.held(arrival, decision.outcomes.values())
         return Explanation(decision, effects, [*held, *effects.held])
 
+    @property
+    def abandoned(self) -> int:
+        """How many runs were given up and have not ended: each keeps a thread."""
+        return self._watch.abandoned
+
     def close(self) -> None:
         """Watch no more."""
         self._watch.close()

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from .spool import default_folder
 from .tables import means
-from .values import AuthservId, Count, Domain, Endpoint, Host, Module, Network, Octets, Span, StoreUrl
+from .values import AuthservId, Count, Domain, Endpoint, Host, Module, Network, Octets, Span, StoreUrl, WorkerCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,34 @@ class ServiceSettings:
     )
     log_level: Literal["debug", "info", "warning", "error"] = field(
         default="info", metadata=means("The least severe lines that are logged.")
+    )
+    user: str | None = field(
+        default=None, metadata=means("The user to become, when root starts the service, once its sockets are bound.")
+    )
+    group: str | None = field(
+        default=None, metadata=means("The group to become as well; without it, that of the user.")
+    )
+    workers: WorkerCount = field(
+        default_factory=lambda: min(4, os.cpu_count() or 1),
+        metadata=means("How many processes handle mail.", default="one for each processor, at most 4"),
+    )
+    drain: Span = field(
+        default=timedelta(seconds=30),
+        metadata=means("How long a worker that ends, or gives way to a new one, may finish what it has under way."),
+    )
+    stuck_after: Span = field(
+        default=timedelta(seconds=30),
+        metadata=means("How long a worker may give no sign of life until it is killed and replaced."),
+    )
+    abandoned_runs: Count = field(
+        default=10,
+        metadata=means("With how many runs that are over their time limit and do not end a worker is replaced."),
+    )
+    recycle_messages: Count | None = field(
+        default=None, metadata=means("After how many messages a worker is replaced by a fresh one.")
+    )
+    recycle_memory: Octets | None = field(
+        default=None, metadata=means("With how much memory of its own a worker is replaced by a fresh one.")
     )
 
 

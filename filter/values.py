@@ -85,6 +85,12 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
+def _workers(value: int) -> int:
+    if not 1 <= value <= 256:
+        raise ValueError(f"{value} is not from 1 to 256")
+    return value
+
+
 def _one_or_more(value: int) -> int:
     if value < 1:
         raise ValueError(f"must be 1 or more, not {value}")
@@ -107,6 +113,7 @@ StoreUrl = Annotated[str, Checked(_url, "an SQLAlchemy URL")]
 Module = Annotated[str, Checked(_module, "a module")]
 AuthservId = Annotated[str, Checked(_authserv_id, "an authserv-id")]
 Span = Annotated[timedelta, Checked(_positive, "a duration")]
+WorkerCount = Annotated[int, Checked(_workers, "a whole number from 1 to 256")]
 Count = Annotated[int, Checked(_one_or_more, "a whole number, at least 1")]
 Octets = Annotated[Size, Checked(_one_or_more, "a size")]
 Blank = Annotated[str, Checked(_blank, "a regular expression")]

@@ -37,7 +37,7 @@ class _Run:
     seconds: float
     deadline: float
     give_up: Callable[[], None]
-    given_up: threading.Event | None = None  # while it is late: set once `give_up` has returned
+    given_up: threading.Event | None = None  # once it is late: set when `give_up` has returned
 
 
 class Watch:
@@ -50,6 +50,8 @@ class Watch:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self.given_up = 0
+        self.abandoned = 0
+        """Runs that were given up and have not ended: each keeps a thread."""
 
     def run(self, function: Callable[[], Result], seconds: float, give_up: Callable[[], None]) -> Result:
         """What `function` returns or raises, if it ends within `seconds`.
@@ -72,6 +74,8 @@ class Watch:
                 self._runs.pop(number, None)
             if run.given_up is not None:
                 run.given_up.wait()
+                with self._guard:
+                    self.abandoned -= 1
                 raise GivenUp
 
     def close(self) -> None:
@@ -85,6 +89,7 @@ class Watch:
                 late = {number: run for number, run in self._runs.items() if run.deadline < now}
                 for number, run in late.items():
                     run.given_up = threading.Event()
+                    self.abandoned += 1
                     del self._runs[number]
             for run in late.values():
                 self._give_up(run)

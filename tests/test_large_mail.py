@@ -28,6 +28,7 @@ PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 CONFIGURATION = """\
 [service]
 hostname = "mx.test"
+workers = 1
 path = ["{folder}"]
 [store]
 url = "sqlite:///{folder}/penstock.db"
@@ -159,11 +160,14 @@ class Session(socketserver.StreamRequestHandler):
 
 @contextlib.contextmanager
 def little_memory(process: subprocess.Popen[str], what: str) -> Iterator[None]:
-    """Look at the memory of a process again and again; within this it may not grow by more than is allowed."""
-    status, over = Path(f"/proc/{process.pid}/status"), threading.Event()
+    """Look at the memory of a process and its children; within this it may not grow by more than is allowed."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    family = [Path(f"/proc/{pid}/status") for pid in (process.pid, *children)]
+    over = threading.Event()
 
     def now() -> int:
-        found = re.findall(r"^(?:RssAnon|RssShmem):\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        said = "\n".join(status.read_text() for status in family)
+        found = re.findall(r"^(?:RssAnon|RssShmem):\s+(\d+) kB", said, re.MULTILINE)
         return 1024 * sum(map(int, found))
 
     def watch() -> None:

@@ -23,8 +23,8 @@ from ..handler import START
 from ..pattern import Pattern
 from ..port.endpoint import Endpoint
 from ..routing import Router, Routers
+from ..service import reason
 from ..store import Store, StoreError
-from .program import reason
 from .refusing import refuses
 from .stores import missing_file, opened
 

@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
-from ..config import ConfigError, Settings, find, load
-from ..loading import LoadError
-from ..store import StoreError
+from ..config import Settings, find, load
+from ..service import EXPECTED, words
 
 _CONFIG: Final = f"{__name__}.config"
 
 
 class Trouble(click.ClickException):
-    """What keeps a command from its work: one finding, or a heading and several."""
-
-    def __init__(self, what: str, findings: Sequence[str] = ()) -> None:
-        super().__init__(what if not findings else "\n".join([what, *(f"  {finding}" for finding in findings)]))
+    """What keeps a command from its work."""
 
 
 class Program(click.Group):
@@ -38,34 +32,8 @@ class Program(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:  # `penstock routes | head`: click ends quietly
             raise
-        except (ConfigError, LoadError, StoreError, SQLAlchemyError, OSError) as error:
-            raise trouble(error) from error
-
-
-def trouble(error: Exception) -> Trouble:
-    """An expected failure, in words."""
-    match error:
-        case ConfigError():
-            return _several("The configuration cannot be used", [str(problem) for problem in error.problems])
-        case LoadError():
-            return _several("The handlers cannot be loaded", error.findings)
-        case StoreError():
-            return Trouble(str(error))
-        case SQLAlchemyError():
-            return Trouble(f"[store] url: the database failed: {reason(error)}")
-        case OSError(filename=name) if name is not None:
-            return Trouble(f"{name}: {error.strerror}")
-    return Trouble(str(error))
-
-
-def reason(error: BaseException) -> str:
-    """Why, on one line: what the database driver says, without the statement, or else the error itself."""
-    cause = getattr(error, "orig", None) or error
-    return " ".join(str(cause).split()) or type(cause).__name__
-
-
-def _several(what: str, findings: Sequence[str]) -> Trouble:
-    return Trouble(findings[0]) if len(findings) == 1 else Trouble(f"{what}:", findings)
+        except EXPECTED as error:
+            raise Trouble(words(error)) from error
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:

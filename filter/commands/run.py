@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import errno
-
 import click
 
-from ..service import Service
+from ..config import Settings, load
+from ..service import Supervisor
 from .logs import log_to_stderr
-from .program import Trouble, config_option, settings
+from .program import config_file, config_option
 
 
 @click.command()
 @config_option
 def run() -> None:
-    """Run the service in the foreground.
+    """Run the service in the foreground: a supervisor, and the workers that it starts.
 
-    Configuration, handlers and store are checked first; a "ready" line in the log says that the doors are open.
-    The log goes to stderr, one record a line. SIGTERM and SIGINT end it: what is under way is finished, for at
-    most 30 seconds, and Postfix brings the rest again.
+    Configuration, handlers and store are checked first; a "ready" line in the log says that all workers accept
+    connections. The log goes to stderr, one record a line.
+
+    SIGHUP reloads configuration and handlers without closing a door; if something is wrong with them, the log says
+    what, and all goes on as before. SIGTERM and SIGINT end the service: what is under way is finished, within
+    [service] drain, and Postfix brings the rest again. A second one ends it at once.
 
     Exit status: 0 after an orderly end, 1 when it could not start, 2 for a wrong call.
     """
-    found = settings()
-    log_to_stderr(found.service.log_level)
-    service = Service(found)
-    try:
-        service.run()
-    except OSError as error:
-        where = error.filename or ", ".join(found.filter.listen)
-        hint = "; does another penstock run?" if error.errno == errno.EADDRINUSE else ""
-        raise Trouble(f"[filter] listen: cannot listen on {where}: {error.strerror or error}{hint}") from error
+    path = config_file()
+
+    def read() -> Settings:
+        settings = load(path)
+        log_to_stderr(settings.service.log_level)
+        return settings
+
+    Supervisor(read).run()

@@ -45,7 +45,7 @@ class Listener:
         """Close the socket for good: its file goes too. For the process alone that bound it."""
         path = self.endpoint.path
         if path is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # root may have made it in a folder of root's
                 os.unlink(path)
         self.close()
 

@@ -31,6 +31,8 @@ from .wire import Wire
 log = logging.getLogger("penstock.port")
 
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+_SILENCE: Final = 1.0
+"""Seconds of silence after which a client is not in the middle of anything."""
 _BREATH: Final = 0.2  # seconds to wait when the system is out of descriptors or threads
 
 
@@ -59,6 +61,7 @@ class Server:
         self._bound: list[Listener] = []
         self._listeners: list[Listener] = []
         self._sessions: set[Session] = set()
+        self._past_messages = 0
         self._changed = threading.Condition()
         self._stopping = False
         self._acceptor: threading.Thread | None = None
@@ -69,6 +72,17 @@ class Server:
     def listeners(self) -> Sequence[Listener]:
         """The sockets that it listens on, once started."""
         return tuple(self._listeners)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    @property
+    def messages(self) -> int:
+        """How many messages were answered so far."""
+        with self._changed:
+            return self._past_messages + sum(session.messages for session in self._sessions)
 
     def start(self) -> None:
         """Bind, listen, and serve in threads of its own. Raises OSError or ValueError, with nothing left bound."""
@@ -87,8 +101,10 @@ class Server:
         self._acceptor.start()
 
     def stop(self, drain_seconds: float = 30.0) -> bool:
-        """Listen no more, say 421 to idle sessions, let transactions finish for so long, then break off.
+        """Listen no more, let sessions come to an end for so long, then break off.
 
+        A session between two messages gets a 421 when it has been silent for a while, at its next RSET, or when
+        half of the time is over: so that no client loses the connection under a message that it has begun.
         Returns whether all sessions ended by themselves.
         """
         if self._acceptor is None:
@@ -101,19 +117,35 @@ class Server:
         os.close(self._wake_up)
         os.close(self._wake)
         self._close_listeners()
-        return self._drain(time.monotonic() + drain_seconds)
+        return self._drain(drain_seconds)
 
-    def _drain(self, deadline: float) -> bool:
+    def _drain(self, seconds: float) -> bool:
+        begin = time.monotonic()
         with self._changed:
             for session in self._sessions:
                 session.drain()
-            drained = self._changed.wait_for(lambda: not self._sessions, max(0.0, deadline - time.monotonic()))
+            self._see_off(begin + seconds / 2)
+            for session in self._sessions:
+                session.leave()
+            drained = self._changed.wait_for(lambda: not self._sessions, max(0.0, begin + seconds - time.monotonic()))
             for session in self._sessions:
                 session.abort()
             if not drained:
                 log.warning("event=broken-off sessions=%d", len(self._sessions))
                 self._changed.wait_for(lambda: not self._sessions, _BREATH)
             return drained
+
+    def _see_off(self, until: float) -> None:
+        """Let sessions end at a moment of their own, or when nothing is heard of them for a while."""
+        heard: dict[Session, tuple[int, float]] = {}
+        while self._sessions and (now := time.monotonic()) < until:
+            for session in self._sessions:
+                lines, since = heard.get(session, (-1, now))
+                if not session.is_idle or session.lines != lines:
+                    heard[session] = session.lines, now
+                elif now - since > _SILENCE:
+                    session.leave()
+            self._changed.wait(_BREATH)
 
     def _listen(self) -> None:
         for wanted in self._wanted:
@@ -172,7 +204,9 @@ class Server:
 
     def _forget(self, session: Session) -> None:
         with self._changed:
-            self._sessions.discard(session)
+            if session in self._sessions:
+                self._sessions.remove(session)
+                self._past_messages += session.messages
             self._changed.notify_all()
 
     def _peer(self, listener: Listener, address: Any) -> Peer:

@@ -56,7 +56,12 @@ class Session:
         self._idle_commands = 0
         self._waiting = False
         self._draining = False
+        self._leaving = False
         self._open = True
+        self.lines = 0
+        """Command lines so far."""
+        self.messages = 0
+        """Messages so far."""
 
     def run(self) -> None:
         """Talk until the client leaves, misbehaves or vanishes, or the server drains. Never raises."""
@@ -79,10 +84,23 @@ class Session:
             self._leave(self)
             log.debug("event=disconnect peer=%s", self._peer.name)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a command, with no transaction in progress."""
+        return self._waiting and self._envelope is None
+
     def drain(self) -> None:
-        """From another thread: finish the transaction in progress, then say 421."""
+        """From another thread: say 421 when the client can bear it.
+
+        That is at RSET between two messages, which is Postfix's question whether a connection that it kept is
+        still good: it then takes another one. At MAIL it would defer the message.
+        """
         self._draining = True
-        if self._waiting and self._envelope is None:
+
+    def leave(self) -> None:
+        """From another thread: finish the transaction in progress, then say 421."""
+        self._leaving = True
+        if self.is_idle:
             self._wire.end_reading()
 
     def abort(self) -> None:
@@ -104,16 +122,18 @@ class Session:
 
     def _next_line(self) -> bytes | None:
         """The next command line; None where there was none to obey, and the client has its answer."""
-        if self._draining and self._envelope is None:
+        if self._leaving and self._envelope is None:
             self._hang_up(replies.SHUTTING_DOWN)
             return None
         self._waiting = True
         try:
-            return self._wire.until(b"\n", self._door.limits.command_line)
+            line = self._wire.until(b"\n", self._door.limits.command_line)
+            self.lines += 1
+            return line
         except TooLong:
             self._refuse(replies.LINE_TOO_LONG)
         except Vanished:
-            if not self._draining or self._envelope is not None:
+            if not self._leaving or self._envelope is not None:
                 raise
             self._hang_up(replies.SHUTTING_DOWN)
         finally:
@@ -237,6 +257,7 @@ class Session:
             arrival = Arrival(envelope, message, self._peer.listener, self._hello or "", self._lmtp)
             for reply in self._door.outcome(arrival, self._give_up):
                 self._answer(reply)
+            self.messages += 1
         except TooLong:
             self._answer_message(replies.TOO_BIG)
         except NoRoom as error:
@@ -246,6 +267,9 @@ class Session:
         self._reset()
 
     def _rset(self, rest: str) -> None:
+        if self._draining and self._envelope is None:
+            self._hang_up(replies.SHUTTING_DOWN)
+            return
         self._reset()
         self._answer(replies.OK)
 

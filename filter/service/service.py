@@ -1,28 +1,25 @@
-"""The service in one process: what `penstock run` runs.
-
-Everything that can be wrong with configuration and handlers is found before a socket is bound.
-"""
+"""What one worker runs: port, pipeline, courier and timers, from start to an orderly stop."""
 
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
-from types import FrameType
 from typing import Final
 
-from ...milter.server import MilterServer
 from ...milter.session import Door
 from ..clock import Clock
 from ..config import Settings
 from ..loading import load_routers
 from ..pipeline import Pipeline
 from ..port import Limits, Reinjector, Server
+from ..routing import Routers
 from ..spool import Spool
 from ..store import Store, is_store_failure
 from ..timers import Timers
+from .board import Figures
 from .courier import Courier
+from .sockets import Doors
 
 log = logging.getLogger("penstock.service")
 
@@ -36,25 +33,23 @@ SWEEP: Final = 600.0
 class Service:
     """Port, pipeline, courier and timers."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, doors: Doors, clock: Clock | None = None) -> None:
         """Load handlers, open store and spool. Raises LoadError, StoreError, OSError, and what the database raises."""
         self.settings = settings
         clock = clock or Clock()
         routers = load_routers(settings)
-        spool = Spool(settings.filter.spool, settings.filter.spool_above)
-        spool.probe()
-        self.store = Store(settings.store.url, spool, connections=settings.store.connections)
-        self.store.create(*routers.metadata)
+        spool = open_spool(settings)
+        self.store = open_store(settings, routers, spool)
         self._reinjector = Reinjector(settings.filter.reinject, settings.service.hostname)
         self._courier = Courier(self.store, self._reinjector, settings, clock)
         self.pipeline = Pipeline(routers, self.store, settings, clock=clock, letters_ready=self._courier.call)
         self._timers = Timers(routers.filter, self.store, settings, self.pipeline.tokens, clock, self._courier.call)
         self._clock = clock
         self._server = Server(
-            settings.filter.listen, self.pipeline, self._reinjector, _limits(settings), settings.service.hostname,
+            doors.listeners, self.pipeline, self._reinjector, _limits(settings), settings.service.hostname,
             settings.filter.xforward_from, spool,
         )  # fmt: skip
-        self._milter = MilterServer(settings.milter.listen) if settings.milter.handlers else None
+        self._milter = doors.milter
         self._door = Door(self.pipeline, settings.milter.listen, settings.filter.message_size_limit, spool)
         self._stopping = threading.Event()
         self._threads = [
@@ -63,48 +58,36 @@ class Service:
         ]
 
     def start(self) -> None:
-        """Listen and work. Raises OSError where a socket cannot be bound."""
-        given = self.settings
+        """Accept connections, and work."""
+        given = self.settings.milter
         if self._milter is not None:
-            self._milter.open()
-            self._milter.start(self._door, given.milter.connection_limit, given.milter.timeout.total_seconds())
+            self._milter.start(self._door, given.connection_limit, given.timeout.total_seconds())
         self._server.start()
         for thread in self._threads:
             thread.start()
-        where = ", ".join(listener.address for listener in self._server.listeners)
-        if self._milter is not None:
-            where += f", {given.milter.listen} (milter)"
-        names = ", ".join(handler.name for handler in self.pipeline.router.handlers) or "no handlers"
-        log.info("ready: %s; listening on %s; reinjecting to %s", names, where, self.settings.filter.reinject)
 
-    def stop(self, drain_seconds: float = 30.0) -> None:
-        """Finish what is under way, and stop. What is not finished by then, Postfix brings again."""
-        deadline = time.monotonic() + drain_seconds
-        drained = self._server.stop(drain_seconds)
+    def stop(self) -> bool:
+        """Finish what is under way, and stop. What is not finished within `[service] drain`, Postfix brings again.
+
+        Returns whether all sessions ended by themselves.
+        """
+        deadline = time.monotonic() + self.settings.service.drain.total_seconds()
+        drained = self._server.stop(deadline - time.monotonic())
         if self._milter is not None:
             drained &= self._milter.stop(max(0.0, deadline - time.monotonic()))
-            self._milter.close()
         self._stopping.set()
         self._courier.call()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(max(1.0, deadline - time.monotonic()))
         self.pipeline.close()
         self._reinjector.close()
         self.store.close()
-        log.info("stopped%s", "" if drained else "; some sessions were broken off")
+        return drained
 
-    def run(self) -> None:
-        """Serve until SIGTERM, SIGINT, or SIGHUP (the terminal is gone). To be called in the main thread."""
-        over = threading.Event()
-
-        def end(number: int, frame: FrameType | None) -> None:
-            over.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, end)
-        self.start()
-        over.wait()
-        self.stop()
+    def figures(self) -> Figures:
+        """What it has done, and has under way."""
+        sessions = self._server.sessions + (self._milter.sessions if self._milter is not None else 0)
+        return Figures(self._server.messages, sessions, self.pipeline.abandoned)
 
     def _chores(self) -> None:
         swept = float("-inf")
@@ -121,6 +104,20 @@ class Service:
                 else:
                     log.exception("the timers failed")
             waited += TICK
+
+
+def open_spool(settings: Settings) -> Spool:
+    """The spool, after a try. Raises OSError."""
+    spool = Spool(settings.filter.spool, settings.filter.spool_above)
+    spool.probe()
+    return spool
+
+
+def open_store(settings: Settings, routers: Routers, spool: Spool) -> Store:
+    """The store, with all tables. Raises StoreError, OSError, and what the database raises."""
+    store = Store(settings.store.url, spool, connections=settings.store.connections)
+    store.create(*routers.metadata)
+    return store
 
 
 def _limits(settings: Settings) -> Limits:

@@ -136,6 +136,12 @@ class Site:
             raise RuntimeError(f"the service does not run:\n{self.log()}")
         return self._process.pid
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the service: the supervisor's, and its workers'. RuntimeError as `pid`."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text("ascii")
+        return [self.pid, *map(int, children.split())]
+
     def log(self) -> str:
         """All that the service logged."""
         return self.log_file.read_text("utf-8", "replace")

@@ -79,9 +79,9 @@ def test_sink_down_and_back_is_no_matter_of_ours(site: Site) -> None:
 
 
 def test_postfix_restarts_under_the_filter(site: Site) -> None:
-    pid = site.pid
+    pids = site.pids
     send_all(site)
     site.postfix.stop()
     site.postfix.start()
     assert_each_arrived_once(site)
-    assert site.pid == pid
+    assert site.pids == pids
