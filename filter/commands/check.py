@@ -71,7 +71,7 @@ def _of_the_handlers(found: Settings) -> Iterator[Finding]:
     except LoadError as error:
         yield from (Finding("error", "handlers", finding) for finding in error.findings)
         return
-    yield from findings.in_handlers(found, routers.filter)
+    yield from findings.in_handlers(found, routers)
     yield from findings.in_domains(found, routers.filter)
     yield from findings.in_store(found, routers)
 

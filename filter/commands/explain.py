@@ -58,8 +58,9 @@ def explain(
 ) -> None:  # fmt: skip
     """Show what would happen to a message: routes, states, verdicts, changes, letters.
 
-    FILE.eml is the message as it stands in a file, - for stdin. The handlers run as they would at the filter port,
-    behind Postfix's queue, and all that they did is undone: no state moves, no letter is sent, nothing is counted.
+    FILE.eml is the message as it stands in a file, - for stdin. The handlers run as they would at the milter, before
+    Postfix's queue, and then at the filter port, behind it, and all that they did is undone: no state moves, no letter
+    is sent, nothing is counted.
     What a handler does outside of penstock (a file, a call to a server) is not. First comes the message itself: the
     tree of its parts, where it has more than one, and its defects, where something is wrong with its form.
 

@@ -11,7 +11,7 @@ import re
 import socket
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from typing import Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..config import Settings
-from ..handler import START
+from ..handler import START, Handler
 from ..pattern import Pattern
 from ..port.endpoint import Endpoint
 from ..routing import Router, Routers
@@ -43,26 +43,34 @@ class Finding:
     mend: str = ""
 
 
-def in_handlers(settings: Settings, router: Router) -> Iterator[Finding]:
+def in_handlers(settings: Settings, routers: Routers) -> Iterator[Finding]:
     """Handlers that are loaded, but will not do all that they say."""
-    names = ", ".join(handler.name for handler in router.handlers) or "none"
-    yield Finding("ok", "handlers", f"loaded: {names}")
-    for handler in router.handlers:
+    yield Finding("ok", "handlers", f"loaded: {_names(routers.filter.handlers)}")
+    if routers.alone.handlers:
+        yield Finding("ok", "handlers", f"before the queue: {_names(routers.alone.handlers)}")
+    if routers.previews.handlers:
+        told = "what they refuse for all of a message's recipients is told there"
+        yield Finding("ok", "handlers", f"previewed before the queue: {_names(routers.previews.handlers)}; {told}")
+    behind = [handler for handler in routers.filter.handlers if handler not in routers.previews.handlers]
+    for handler in behind:
         for function in handler.at_rcpt:
             yield Finding(
                 "warning", "handlers", f"{handler.name}.{function.__name__} (@at_rcpt) never runs behind the queue",
-                "decide on the message as well, in a @stateless function",
+                f"name {handler.path} in [milter] handlers",
             )  # fmt: skip
-    refusing = [handler.name for handler in router.handlers if refuses(handler)]
-    if refusing:
+    if refusing := [handler for handler in behind if refuses(handler)]:
         others = "held" if settings.filter.reject_unverified == "hold" else "discarded"
         yield Finding(
             "warning", "handlers",
-            f"{', '.join(refusing)} may refuse mail: behind the queue only verified senders are told of it, "
+            f"{_names(refusing)} may refuse mail: behind the queue only verified senders are told of it, "
             f"other refused mail is {others}",
-            "name in [filter] authserv_ids whose Authentication-Results tell a verified sender"
-            if not settings.filter.authserv_ids else "",
+            "name it in [milter] handlers too, and senders are told before the queue"
+            + ("" if settings.filter.authserv_ids else "; or name in [filter] authserv_ids who verifies senders"),
         )  # fmt: skip
+
+
+def _names(handlers: Iterable[Handler]) -> str:
+    return ", ".join(handler.name for handler in handlers) or "none"
 
 
 def in_domains(settings: Settings, router: Router) -> Iterator[Finding]:
@@ -96,7 +104,7 @@ def in_store(settings: Settings, routers: Routers) -> Iterator[Finding]:
 
 def in_listeners(settings: Settings) -> Iterator[Finding]:
     """Whether the sockets could be bound."""
-    for address in settings.filter.listen:
+    for address in (*settings.filter.listen, *([settings.milter.listen] if settings.milter.handlers else [])):
         endpoint = Endpoint.parse(address)
         if endpoint.path is not None:
             try:

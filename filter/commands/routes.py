@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import click
@@ -13,19 +13,23 @@ from ..handler import Handler, Route
 from ..loading import load_routers
 from ..pattern import EVERY, Blank, Pattern
 from ..quantities import spell_duration
-from ..routing import Router
+from ..routing import Router, Routers
 from .given import bare
 from .program import config_option, settings
 
 Kind = Literal["whole", "stateless", "state", "otherwise", "at_rcpt"]
 
 
+Door = Literal["filter", "milter", "preview"]
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One function with one of its patterns.
 
-    `order` is the handler's place, from 1; `pattern` has the shapes of all blanks, those of `[routing]` too;
-    `timeout` is a duration and the function that then runs; `sees` says whether the address that was asked about
+    `door` is `milter` before the queue and `filter` behind it; `preview` for a handler of both, before the queue.
+    `order` is the handler's place at that door, from 1; `pattern` has the shapes of all blanks, those of `[routing]`
+    too; `timeout` is a duration and the function that then runs; `sees` says whether the address that was asked about
     matches here, None where none was asked about.
     """
 
@@ -37,6 +41,7 @@ class Line:
     switches: tuple[str, ...] = ()
     timeout: str = ""
     sees: bool | None = None
+    door: Door = "filter"
 
 
 @click.command(short_help="Show who sees mail for which addresses.")
@@ -50,17 +55,35 @@ def routes(address: str | None, as_json: bool) -> None:
     They run before all others, and mail passes on. A "state" takes mail while its conversation is in it, and
     "otherwise" what does not fit the state. Of the handlers with states the first that reads an address takes it, by
     the pattern with most literals. "at_rcpt" runs before the queue alone.
+
+    Doors, where handlers stand at both: "milter" is before the queue, "filter" behind it. A "preview" runs before the
+    queue only to tell there what it would refuse behind it.
     """
-    router = load_routers(settings()).filter
+    routers = load_routers(settings())
     asked = bare(address) if address else None
-    lines = [line for order, handler in enumerate(router.handlers, 1) for line in _lines(router, handler, order, asked)]
+    lines = list(_at_both_doors(routers, asked))
     if as_json:
         click.echo(json.dumps([asdict(line) for line in lines], indent=2))
         return
-    for text in _table(lines) if lines else ["No handler is loaded: [filter] handlers names none."]:
+    for text in _table(lines) if lines else [_NONE]:
         click.echo(text)
     if asked is not None:
-        click.echo(f"\n{_answer(router, asked)}")
+        click.echo(f"\n{_answer(routers.filter, asked)}")
+
+
+def _at_both_doors(routers: Routers, address: str | None) -> Iterator[Line]:
+    previewed = {handler.name for handler in routers.previews.handlers}
+    for order, handler in enumerate(routers.milter.handlers, 1):
+        is_preview = handler.name in previewed
+        for line in _lines(routers.previews if is_preview else routers.alone, handler, order, address):
+            if line.kind == "at_rcpt":
+                yield replace(line, door="milter", sees=None if address is None else True)
+            else:
+                yield replace(line, door="preview" if is_preview else "milter")
+    for order, handler in enumerate(routers.filter.handlers, 1):
+        for line in _lines(routers.filter, handler, order, address):
+            if line.kind != "at_rcpt" or handler.name not in previewed:
+                yield line
 
 
 def _lines(router: Router, handler: Handler, order: int, address: str | None) -> Iterator[Line]:
@@ -117,11 +140,13 @@ def _timeout(handler: Handler, state: str) -> str:
     return f"{spell_duration(found.after)} {found.function.__name__}" if found else ""
 
 
-_TITLES = ("", "#", "handler", "kind", "function", "pattern", "switches", "timeout")
+_NONE = "No handler is loaded: neither [filter] handlers nor [milter] handlers names any."
+_TITLES = ("", "door", "#", "handler", "kind", "function", "pattern", "switches", "timeout")
 
 
 def _table(lines: Sequence[Line]) -> Iterator[str]:
-    rows = [_TITLES, *(_cells(line) for line in lines)]
+    doors = len({line.door for line in lines}) > 1 or lines[0].door != "filter"
+    rows = [_TITLES, *(_cells(line, line.door if doors else "") for line in lines)]
     used = [column for column in range(len(_TITLES)) if any(row[column] for row in rows[1:])]
     widths = {column: max(len(row[column]) for row in rows) for column in used}
     for number, row in enumerate(rows):
@@ -129,10 +154,10 @@ def _table(lines: Sequence[Line]) -> Iterator[str]:
         yield click.style(text, bold=number == 0, fg="green" if row[0] == "→" else None)
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _cells(line: Line, door: str) -> tuple[str, ...]:
     mark = "→" if line.sees else ""
     switches = ", ".join(line.switches)
-    return (mark, str(line.order), line.handler, line.kind, line.function, line.pattern, switches, line.timeout)
+    return (mark, door, str(line.order), line.handler, line.kind, line.function, line.pattern, switches, line.timeout)
 
 
 def _answer(router: Router, address: str) -> str:

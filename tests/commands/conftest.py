@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ listen = ["unix:{folder}/filter.sock"]
 reinject = "127.0.0.1:1"
 handlers = [{handlers}]
 {filter}
+[milter]
+listen = "unix:{folder}/milter.sock"
+handlers = [{milter}]
 [routing]
 host = 'lists\\.test'
 """
@@ -48,25 +51,35 @@ class Installation:
         self.mail.write_bytes(LETTER)
         self.configure("penstock.handlers.tea")
 
-    def configure(self, *handlers: str, filter: str = "", owned: str = '"lists.test"') -> None:
-        """Write the configuration; `filter` goes on in table `[filter]`, `owned` is in the brackets of that key."""
-        names = ", ".join(f'"{name}"' for name in handlers)
-        text = CONFIGURATION.format(folder=self.folder, handlers=names, filter=filter, owned=owned)
+    def configure(
+        self, *handlers: str, filter: str = "", owned: str = '"lists.test"', milter: Sequence[str] = ()
+    ) -> None:
+        """Write the configuration; `filter` goes on in table `[filter]`, `owned` is in the brackets of that key.
+
+        `milter` are the handlers before the queue.
+        """
+        names, before = (", ".join(f'"{name}"' for name in door) for door in (handlers, milter))
+        text = CONFIGURATION.format(folder=self.folder, handlers=names, filter=filter, owned=owned, milter=before)
         self.configuration.write_text(text, "utf-8")
 
     def handler(self, source: str, owned: str = "") -> str:
         """Write a handler's module, and configure it alone; returns its name, which no other has."""
+        name = self.module(source)
+        self.configure(name, owned=owned)
+        return name
+
+    def module(self, source: str) -> str:
+        """Write a handler's module; returns its name, which no other has."""
         name = f"handler_{next(_numbers)}"
         (self.folder / f"{name}.py").write_text(source, "utf-8")
-        self.configure(name, owned=owned)
         return name
 
     def __call__(self, command: str, *arguments: str, input: bytes | None = None, **extra: Any) -> Result:
         runner = CliRunner(env={"COLUMNS": "100"})
         return runner.invoke(main, ["--config", str(self.configuration), command, *arguments], input=input, **extra)
 
-    def json(self, command: str, *arguments: str) -> Any:
-        result = self(command, *arguments, "--json")
+    def json(self, command: str, *arguments: str, input: bytes | None = None) -> Any:
+        result = self(command, *arguments, "--json", input=input)
         return json.loads(result.stdout)
 
     @property

@@ -181,6 +181,32 @@ def test_a_handler_that_refuses_nothing(penstock_in: Any) -> None:
     assert found(penstock_in, "handlers", "warning") == []
 
 
+@pytest.mark.parametrize("source", [AT_RCPT, TELLING])
+def test_at_both_doors_it_does_all_that_it_says(penstock_in: Any, source: str) -> None:
+    name = penstock_in.module(source)
+    penstock_in.configure(name, milter=[name])
+    assert found(penstock_in, "handlers", "warning") == []
+    told = [finding["text"] for finding in found(penstock_in, "handlers", "ok")]
+    assert told[0] == f"loaded: {name}"
+    assert told[1].startswith(f"previewed before the queue: {name}; ")
+
+
+def test_a_handler_before_the_queue_alone(penstock_in: Any) -> None:
+    name = penstock_in.module(HARMLESS)
+    penstock_in.configure(milter=[name])
+    told = [finding["text"] for finding in found(penstock_in, "handlers", "ok")]
+    assert told == ["loaded: none", f"before the queue: {name}"]
+    sockets = [finding["text"] for finding in found(penstock_in, "listen", "ok")]
+    assert sockets == [f"unix:{penstock_in.folder}/{door}.sock" for door in ("filter", "milter")]
+
+
+def test_states_before_the_queue_alone(penstock_in: Any) -> None:
+    penstock_in.configure(milter=["penstock.handlers.tea"])
+    (finding,) = found(penstock_in, "handlers", "error")
+    assert "tea has states (START, JOINING, POSTING) and tables of its own" in finding["text"]
+    assert "name it in [filter] handlers too" in finding["text"]
+
+
 def test_a_file_in_the_way_of_the_socket(penstock_in: Any) -> None:
     (penstock_in.folder / "filter.sock").touch()
     (finding,) = found(penstock_in, "listen", "error")

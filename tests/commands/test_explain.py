@@ -258,3 +258,67 @@ def test_thousands_of_parts_are_counted(penstock_in: Any) -> None:
     assert "Its 3,001 parts" in page
     assert "  … 2,951 more parts\n" in page
     assert len(page.splitlines()) < 80
+
+
+GUARD = """
+from penstock import Discard, Hold, Reject, at_rcpt, stateless
+
+@at_rcpt
+def early(rcpt):
+    if rcpt.recipient.startswith("nobody@"):
+        rcpt.ledger.add("asked")
+        raise Reject(550, "5.1.1", "Nobody")
+    if rcpt.recipient.startswith("dropped@"):
+        raise Discard("no use")
+
+@stateless
+def stamp(mail):
+    mail.message["X-Guard"] = "passed"
+    if "hold" in mail.message["Subject"]:
+        raise Hold("look at it")
+    if "differ" in mail.message["Subject"]:
+        mail.keep("a copy")
+"""
+
+
+def test_both_doors(penstock_in: Any) -> None:
+    penstock_in.configure("penstock.handlers.tea", milter=[penstock_in.module(GUARD)], owned="")
+    words = ("tea-join@lists.test", "nobody@else.test", "dropped@else.test")
+    report = penstock_in.json("explain", str(penstock_in.mail), *(arg for word in words for arg in ("--to", word)))
+    assert [(told["address"], told["fate"], told["reason"]) for told in report["recipients"]] == [
+        ("tea-join@lists.test", "consumed", ""),
+        ("nobody@else.test", "refused", "at RCPT"),
+        ("dropped@else.test", "discarded", "at RCPT: no use"),
+    ]
+    assert [(step["function"], step["door"]) for step in report["whole"]] == [
+        ("stamp", "milter"),
+        ("no_executables", "filter"),
+    ]
+    assert report["queued"]["recipients"] == ["tea-join@lists.test"]
+    assert Message.with_edits(penstock_in.mail.read_bytes(), map(Edit.from_dict, report["queued"]["edits"]))["X-Guard"]
+    shown = penstock_in("explain", str(penstock_in.mail)).stdout
+    assert "before the queue" in shown
+    assert "In the queue, as the milter leaves it" in shown
+    assert "+ X-Guard: passed" in shown
+
+
+def test_what_the_milter_ends(penstock_in: Any) -> None:
+    penstock_in.configure(milter=[penstock_in.module(GUARD)], owned="")
+    ann_to_bob = ("explain", "-", "--from", "ann@example.org", "--to", "bob@else.test")
+    held = penstock_in.json(*ann_to_bob, input=b"Subject: hold\n\n")
+    (told,) = held["recipients"]
+    assert (told["fate"], told["reason"]) == ("held", "before the queue: look at it")
+    assert held["queued"] is None
+    kept = penstock_in.json(*ann_to_bob, input=b"Subject: differ\n\n")
+    (told,) = kept["recipients"]
+    assert (told["fate"], told["reply"][:3]) == ("deferred", "451")
+    assert "name this handler in [filter] handlers too" in told["reason"]
+
+
+def test_a_preview_that_refuses(penstock_in: Any, in_store: Callable[..., None]) -> None:
+    penstock_in.configure("penstock.handlers.tea", milter=["penstock.handlers.tea"])
+    in_store("tea", "JOINING")
+    (told,) = penstock_in.json("explain", str(penstock_in.mail))["recipients"]
+    assert (told["fate"], told["reply"]) == ("rejected", "550 5.7.1 Join first, or you are a member already")
+    assert [(step["function"], step["door"]) for step in told["steps"]] == [("otherwise", "preview")]
+    assert ", foreseen before the queue" in penstock_in("explain", str(penstock_in.mail)).stdout

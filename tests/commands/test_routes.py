@@ -29,6 +29,19 @@ def early(rcpt: Rcpt):
     return None
 """
 
+GUARD = """
+from penstock import at_rcpt, stateless
+
+@stateless
+def look(mail):
+    return None
+
+@at_rcpt
+def early(rcpt):
+    return None
+"""
+TEA = [("whole", True), ("state", False), ("state", False), ("state", True), ("otherwise", True)]
+
 
 def test_the_whole_table(penstock_in: Any) -> None:
     name = penstock_in.handler(HANDLER)
@@ -80,3 +93,18 @@ def test_the_pattern_for_all(penstock_in: Any) -> None:
     penstock_in.configure("penstock.handlers.policy")
     (line,) = penstock_in.json("routes")
     assert (line["kind"], line["pattern"]) == ("stateless", "*")
+
+
+def test_both_doors(penstock_in: Any) -> None:
+    guard = penstock_in.module(GUARD)
+    penstock_in.configure("penstock.handlers.tea", milter=[guard, "penstock.handlers.tea"])
+    lines = penstock_in.json("routes", "--address", "tea@lists.test")
+    assert [(line["door"], line["order"], line["handler"], line["kind"], line["sees"]) for line in lines] == [
+        ("milter", 1, guard, "whole", True),
+        ("milter", 1, guard, "at_rcpt", True),
+        *[("preview", 2, "tea", kind, sees) for kind, sees in TEA],
+        *[("filter", 1, "tea", kind, sees) for kind, sees in TEA],
+    ]
+    head, first, *_ = penstock_in("routes").stdout.splitlines()
+    assert head.split()[:4] == ["door", "#", "handler", "kind"]
+    assert first.split()[:4] == ["milter", "1", guard, "whole"]
