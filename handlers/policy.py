@@ -114,7 +114,7 @@ class Options:
             raise ValueError(f"two rules are called {twice[0]!r}; give each its own name")
 
 
-@stateless
+@stateless(body=lambda options: any(rule.larger_than is not None for rule in options.rules))
 @route("*")
 def firewall(mail: Mail, options: Options) -> Verdict | None:
     for rule in options.rules:
