@@ -48,10 +48,11 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Pyth
 }
 
 # Install the packages that are missing: Postfix (with smtp-source and smtp-sink), swaks, Debian's miltertest, Python,
-# what pymilter is built with; and PostgreSQL, where $1 is "tests".
+# what pymilter is built with; and PostgreSQL and systemd's own check of units, where $1 is "tests".
 install_packages() {
     missing=
     [ "${1:-}" != tests ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing=" postgresql"
+    [ "${1:-}" != tests ] || has systemd-analyze || missing="$missing systemd"
     has postconf || missing="$missing postfix"
     has swaks || missing="$missing swaks"
     has miltertest || missing="$missing miltertest"

@@ -12,8 +12,9 @@ from .program import program as main
 from .routes import routes
 from .run import run
 from .send import send
+from .systemd import systemd
 
 __all__ = ["main"]
 
-for command in (run, check, explain, routes, send, capture):
+for command in (run, check, explain, routes, send, capture, systemd):
     main.add_command(command)

@@ -11,8 +11,17 @@ _WIDTH: Final = 80
 
 def sections(program: click.Group) -> list[str]:
     """For each command a section in Markdown: its name, and its help as `--help` shows it 80 columns wide."""
-    whole = click.Context(program, info_name=program.name, terminal_width=_WIDTH, **program.context_settings)
-    return [_section(click.Context(command, whole, name)) for name, command in program.commands.items()]
+    return _below(click.Context(program, info_name=program.name, terminal_width=_WIDTH, **program.context_settings))
+
+
+def _below(context: click.Context) -> list[str]:
+    """The sections of the commands of a group, each followed by those of the commands below it."""
+    found: list[str] = []
+    if isinstance(context.command, click.Group):
+        for name, command in context.command.commands.items():
+            inner = click.Context(command, context, name)
+            found += [_section(inner), *_below(inner)]
+    return found
 
 
 def _section(context: click.Context) -> str:

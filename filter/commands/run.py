@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ...systemd.notify import Notifier
+from ...systemd.passed import passed_sockets
 from ..config import Settings, load
 from ..service import Supervisor
 from .logs import log_to_stderr
@@ -31,4 +33,4 @@ def run() -> None:
         log_to_stderr(settings.service.log_level)
         return settings
 
-    Supervisor(read).run()
+    Supervisor(read, passed_sockets(), Notifier.from_environment()).run()

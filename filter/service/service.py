@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from ...milter.session import Door
@@ -51,6 +52,7 @@ class Service:
         )  # fmt: skip
         self._milter = doors.milter
         self._door = Door(self.pipeline, settings.milter.listen, settings.filter.message_size_limit, spool)
+        self._leaving = threading.Event()  # new ones see to the chores
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._courier.run, args=(self._stopping,), name="penstock-courier", daemon=True),
@@ -71,10 +73,12 @@ class Service:
 
         Returns whether all sessions ended by themselves.
         """
-        deadline = time.monotonic() + self.settings.service.drain.total_seconds()
-        drained = self._server.stop(deadline - time.monotonic())
-        if self._milter is not None:
-            drained &= self._milter.stop(max(0.0, deadline - time.monotonic()))
+        limit = self.settings.service.drain.total_seconds()
+        deadline = time.monotonic() + limit
+        self._leaving.set()
+        doors = [self._server, self._milter] if self._milter is not None else [self._server]
+        with ThreadPoolExecutor(len(doors)) as both:
+            drained = all(list(both.map(lambda door: door.stop(limit), doors)))
         self._stopping.set()
         self._courier.call()
         for thread in self._threads:
@@ -92,7 +96,7 @@ class Service:
     def _chores(self) -> None:
         swept = float("-inf")
         waited = 0.0
-        while not self._stopping.wait(TICK):
+        while not self._leaving.wait(TICK):
             try:
                 self._timers.run_due()
                 if waited - swept >= SWEEP:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...milter.server import MilterServer
 from ..config import Settings
 from ..port import Listener, listen
+from ..port.endpoint import Endpoint
 from .failure import CannotStart
 from .rights import Rights
 
@@ -101,6 +103,27 @@ class Sockets:
 
     def _all(self) -> Mapping[str, Sequence[Listener]]:
         return self._bound | self._passed
+
+
+def adopted(passed: Iterable[socket.socket], addresses: Iterable[str]) -> dict[str, list[Listener]]:
+    """Sockets that were passed to us, by the addresses that mean them, or else by their own."""
+    found: dict[str, list[Listener]] = {}
+    for each in passed:
+        name = each.getsockname()
+        own = Endpoint(name) if each.family == socket.AF_UNIX else Endpoint(None, name[0], name[1])
+        address = next((address for address in addresses if _means(address, each, own)), str(own))
+        each.setblocking(False)
+        found.setdefault(address, []).append(Listener(address, each))
+    return found
+
+
+def _means(address: str, passed: socket.socket, own: Endpoint) -> bool:
+    """Whether an address of the configuration is that of a socket."""
+    endpoint = Endpoint.parse(address)
+    if endpoint.path is not None or own.path is not None or endpoint.port != own.port:
+        return endpoint == own
+    names = socket.getaddrinfo(endpoint.host, endpoint.port, passed.family, socket.SOCK_STREAM)
+    return own.host in [name[0] for *_, name in names]
 
 
 def _bind(address: str, owner: Rights | None) -> Sequence[Listener]:

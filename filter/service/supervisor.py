@@ -11,17 +11,18 @@ import logging
 import select
 import signal
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from ...systemd.notify import Notifier
 from ..config import Settings, short_name
 from .board import Board
-from .crew import Crew, Tally
+from .crew import GRACE, Crew, Tally, total
 from .failure import CannotStart
 from .reload import Reload
 from .rights import rights
 from .signals import SERVED, Signals
-from .sockets import Sockets
+from .sockets import Sockets, adopted
 from .trial import Trial
 
 log = logging.getLogger("penstock.service")
@@ -39,18 +40,25 @@ CREWS: Final = 3
 class Supervisor:
     """The service, from start to end."""
 
-    def __init__(self, load: Callable[[], Settings]) -> None:
-        """`load` reads the configuration, now and at each reload; what it raises now is raised."""
+    def __init__(
+        self, load: Callable[[], Settings], passed: Sequence[socket.socket] = (), notifier: Notifier | None = None
+    ) -> None:
+        """`load` reads the configuration, now and at each reload; what it raises now is raised.
+
+        `passed` are sockets that the service manager has bound, the `notifier` is the way to tell it how things go.
+        """
         self._load = load
         self._settings = load()
         self._board = Board()
         self._tally = Tally()
-        self._sockets = Sockets()
+        self._sockets = Sockets(adopted(passed, self._settings.filter.listen))
+        self._notifier = notifier or Notifier()
         self._crews: list[Crew] = []  # the first one serves, the others drain
         self._reload: Reload | None = None
         self._reload_wanted = False
         self._started = False
         self._stopping = False
+        self._note = ""  # on what an administrator should know, for the status
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Raises CannotStart, with nothing bound."""
@@ -65,6 +73,7 @@ class Supervisor:
         try:
             self._crews.append(self._hire(self._settings))
             while self._crews:
+                self._notifier.beat()
                 self._look()
                 self._wait(signals)
                 for number in signals.taken():
@@ -91,8 +100,11 @@ class Supervisor:
         if not self._started and self._crews[0].ready:
             self._started = True
             log.info("ready: %s", _service(self._settings))
+            self._notifier.ready(self._status())
         if self._started:
             self._see_to_reload()
+        if self._started and self._reload is None:
+            self._notifier.status(self._status())
 
     def _wait(self, signals: Signals) -> None:
         """Wait until something happens, or for a moment."""
@@ -112,6 +124,8 @@ class Supervisor:
                 crew.kill()
             else:
                 crew.retire()
+        if not self._stopping:
+            self._notifier.stopping(self._settings.service.drain.total_seconds() + GRACE)
         self._stopping = True
 
     # -- reload
@@ -119,12 +133,15 @@ class Supervisor:
     def _see_to_reload(self) -> None:
         if self._reload is None and self._reload_wanted and len(self._crews) < CREWS:
             self._reload_wanted = False
+            self._notifier.reloading()
             self._reload = Reload(self._load, self._sockets, self._hire, self._strangers(()))
         if self._reload is not None:
             self._reload.look()
             if self._reload.problem:
                 log.error("event=reload-failed all goes on as before\n%s", self._reload.problem)
+                self._note = f"; the last reload failed: {self._reload.problem.splitlines()[0]}"
                 self._end_reload()
+                self._notifier.ready(self._status())
             elif self._reload.succeeded:
                 self._take_over(self._reload)
 
@@ -135,13 +152,23 @@ class Supervisor:
         self._crews.insert(0, reload.crew)
         self._settings = reload.settings
         self._reload = None
+        self._note = ""
         log.info("reloaded: %s", _service(self._settings))
+        self._notifier.ready(self._status())
 
     def _end_reload(self) -> None:
         """Forget a reload that came to nothing; its workers, if there are some, are on their way out."""
         if self._reload is not None and self._reload.crew is not None:
             self._crews.append(self._reload.crew)
         self._reload = None
+
+    def _status(self) -> str:
+        """The figures, on one line."""
+        crews = self._all_crews()
+        done = total(crews, self._tally)
+        workers = sum(len(crew.workers) for crew in crews)
+        figures = f"{done.sessions} sessions, {done.messages} messages, {self._tally.restarts} restarts"
+        return f"{workers} workers, {figures}{self._note}"
 
     # -- children
 

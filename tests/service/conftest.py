@@ -78,13 +78,15 @@ class Running:
         """Write the handler: it marks mail with its version."""
         (self.folder / "marks.py").write_text(HANDLER.format(version=version) + more, "utf-8")
 
-    def start(self, **options: object) -> None:
+    def start(self) -> None:
         """Start it, and wait until it is ready."""
         started = self.log().count("ready: ")
-        self.launch(**options)
+        self.launch()
         self.waits_for("ready: ", started + 1)
 
-    def launch(self, environment: dict[str, str] | None = None, command: tuple[str, ...] = ()) -> None:
+    def launch(
+        self, environment: dict[str, str] | None = None, command: tuple[str, ...] = (), *, close_fds: bool = True
+    ) -> None:
         """Start it; `environment` is added to ours, `command` stands before its own."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -92,6 +94,7 @@ class Running:
                 stderr=log,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
+                close_fds=close_fds,
             )
 
     @property
