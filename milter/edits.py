@@ -1,18 +1,21 @@
 """From a Message and an Envelope as they are to be, to the milter operations that make Postfix's copy so.
 
 Pure, and by identity: each edit knows the octets of the source that it is about, so no text is compared. The rules
-are Postfix's (cleanup_milter.c):
+are those of Postfix's cleanup(8):
 
-* the first field of the queue file, Postfix's own Received, is hidden from milters. Changes and deletions count
-  the fields of a name from 1 without it; insertions count all fields from 0 with it;
-* a deletion moves the later fields of its name up, an insertion all fields below it down, and once a field stands above
-  Postfix's Received that one is no longer hidden. So changes and deletions go first, from the last field to the
-  first, then what is appended, then insertions from the last to the first;
+* the Received that Postfix itself put on top is hidden from milters. Changes and deletions count the fields of a name
+  from 1 without it; insertions count all fields from 0 with it;
+* a deletion moves the later fields of its name up, an insertion all fields below it down. So changes and deletions go
+  first, from the last field to the first, then what is appended, then insertions from the last to the first;
 * what is added before the first field goes above Postfix's Received: there the filter port has it as well, and there
   trace fields belong (RFC 8601 section 4.1);
 * a change to an empty value would delete the field: such a field is deleted and inserted anew;
 * a field is what LF ends. A bare CR, which ends a line for `Message`, is to Postfix an octet like any other;
 * the body can only be replaced as a whole, so it is left alone unless an edit lies in it.
+
+A milter is not told where Postfix's Received stands. It is taken to be on top, where it is unless header checks
+removed it or an earlier milter put several fields above it; then a field that is inserted between others comes one
+place too low.
 """
 
 from __future__ import annotations
@@ -20,8 +23,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..filter.envelope import Envelope
 from ..filter.message import Edit, Message
@@ -29,8 +31,11 @@ from ..filter.message.edits import apply
 from .envelope import envelope_operations
 from .operation import AddHeader, ChangeHeader, DeleteHeader, Inexpressible, InsertHeader, Operation, ReplaceBody
 
-HEADER_SIZE_LIMIT: Final = 102_400
-"""Postfix's `header_size_limit` by default: it cuts off what is longer."""
+HEADER_SIZE_LIMIT: Final = 60_000
+"""Where there are milters Postfix cuts fields at 60,000 octets, or at `header_size_limit` if that is less."""
+
+MOST_HEADER_OPERATIONS: Final = 1_000
+"""Postfix walks the whole header for each: 4,000 deletions took it 0.8 s, and 16,000 took 15 s and then failed."""
 
 
 def operations(
@@ -45,8 +50,7 @@ def operations(
     return (*_message_operations(message, leading_space), *envelope_operations(before, after))
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(NamedTuple):
     """New octets in place of the fields from number `first` up to `last`, none where both are the same."""
 
     first: int
@@ -54,16 +58,14 @@ class _Change:
     edits: tuple[Edit, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(NamedTuple):
     """A field to write, as libmilter wants it."""
 
     name: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """A field to insert before the source's number `before`; `top`: above Postfix's own Received."""
 
     before: int
@@ -76,12 +78,23 @@ def _message_operations(message: Message, leading_space: bool) -> Iterator[Opera
         return
     source = memoryview(message.raw).toreadonly()
     header = _Header(source)
-    in_header = [edit for edit in message.edits if _is_in_header(edit, header)]
-    in_body = [edit for edit in message.edits if not _is_in_header(edit, header)]
+    in_header: list[Edit] = []
+    in_body: list[Edit] = []
+    for edit in message.edits:
+        (in_header if _is_in_header(edit, header) else in_body).append(edit)
     if in_header:
-        yield from _header_operations(header, in_header, leading_space)
+        yield from _bounded(list(_header_operations(header, in_header, leading_space)))
     if in_body:
         yield ReplaceBody(tuple(_crlf(apply(source[header.end :], _shifted(in_body, header.end)))))
+
+
+def _bounded(said: list[Operation]) -> list[Operation]:
+    if len(said) > MOST_HEADER_OPERATIONS:
+        raise Inexpressible(
+            f"{len(said)} operations on the header, and Postfix takes ever longer for each: more than "
+            f"{MOST_HEADER_OPERATIONS} are not tried; list the handler under [filter], where this is no trouble"
+        )
+    return said
 
 
 class _Header:
@@ -101,6 +114,8 @@ class _Header:
 
     def occurrences(self, numbers: set[int]) -> dict[int, int]:
         """For each of these fields which one of its name it is, from 1."""
+        if not numbers:
+            return {}
         names = {self.fields[number][1].lower(): 0 for number in numbers}
         found: dict[int, int] = {}
         for number, field in enumerate(self.fields):
@@ -142,10 +157,10 @@ def _header_operations(header: _Header, edits: Sequence[Edit], leading_space: bo
 
 def _changes(header: _Header, edits: Iterable[Edit]) -> list[_Change]:
     """The edits by the fields that they touch; those that touch one field together are one change."""
-    starts, ends = [field.start() for field in header.fields], [field.end() for field in header.fields]
     found: list[_Change] = []
     for edit in edits:
-        first, last = bisect_right(ends, edit.start), bisect_left(starts, min(edit.end, header.last))
+        first = bisect_right(header.fields, edit.start, key=re.Match.end)
+        last = bisect_left(header.fields, min(edit.end, header.last), key=re.Match.start)
         if found and first < found[-1].last:
             change = found.pop()
             found.append(_Change(change.first, max(last, change.last), (*change.edits, edit)))
@@ -176,7 +191,7 @@ def _written(match: re.Match[bytes], leading_space: bool) -> _Written:
     if b"\0" in raw:
         raise Inexpressible(f"{name}: NUL ends a value in the milter protocol; remove it")
     if len(name) + 1 + len(raw) > HEADER_SIZE_LIMIT:
-        raise Inexpressible(f"{name}: Postfix cuts fields of more than {HEADER_SIZE_LIMIT} octets; make it shorter")
+        raise Inexpressible(f"{name}: Postfix cuts off what is beyond {HEADER_SIZE_LIMIT} octets; make it shorter")
     try:
         value = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -228,7 +243,7 @@ def _scan(octets: bytes | memoryview) -> list[re.Match[bytes]]:
 
 def _shifted(edits: Iterable[Edit], start: int) -> list[Edit]:
     """The edits over what begins at `start`."""
-    return [replace(edit, start=edit.start - start, end=edit.end - start) for edit in edits]
+    return [Edit(edit.start - start, edit.end - start, edit.data) for edit in edits]
 
 
 _CR, _LF = b"\r\n"

@@ -3,7 +3,7 @@
 Postfix removes by address: whoever is in the envelope twice, with different DSN parameters, goes twice. It removes
 before it adds, so parameters change by removing a recipient and adding it anew. `smfi_chgfrom` sets RET and ENVID
 and cannot take them away. A parameter that Postfix does not understand it passes over with a warning, so
-parameters are checked here (RFC 3461 section 4).
+parameters are checked here (RFC 3461 section 4). So are addresses: to Postfix `a(b)@c` is `a@c`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _sender(before: Envelope, after: Envelope) -> ChangeSender:
             words.append(_checked(name, new, pattern))
         elif old is not None:
             raise Inexpressible(f"{name} can be changed before the queue, but not taken away: keep {old}")
-    return ChangeSender(_bracketed(after.reverse_path), " ".join(words))
+    return ChangeSender(_bracketed(after.reverse_path) if after.reverse_path else "<>", " ".join(words))
 
 
 def _checked(name: str, value: str, pattern: re.Pattern[str]) -> str:
@@ -70,12 +70,14 @@ def _checked(name: str, value: str, pattern: re.Pattern[str]) -> str:
 
 
 def _bracketed(address: str) -> str:
-    if _UNFIT.search(address):
-        raise Inexpressible(f"{address!r}: an address before the queue is UTF-8 without control characters")
+    if not _ADDRESS.fullmatch(address):
+        raise Inexpressible(f"{address!r}: Postfix would read another address; write it as RFC 5321 has it, in UTF-8")
     return f"<{address}>"
 
 
-_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_ATOM: Final = r"[^\x00-\x20\x7f()<>\[\]:;@\\,\"\ud800-\udfff]+"
+_QUOTED: Final = r'"(?:[^\x00-\x1f\x7f"\\\ud800-\udfff]|\\[\x20-\x7e])*"'
+_ADDRESS: Final = re.compile(rf"(?:{_ATOM}|{_QUOTED})(?:@(?:{_ATOM}|\[[0-9A-Za-z.:]+\]))?")
 _NOTIFY: Final = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*", re.IGNORECASE)
 _RET: Final = re.compile(r"FULL|HDRS", re.IGNORECASE)
 _XTEXT: Final = r"(?:[!-*,-<>-~\x80-\ud7ff\ue000-\U0010ffff]|\+[0-9A-Fa-f]{2})*"

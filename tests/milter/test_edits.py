@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from penstock.filter.envelope import Envelope, Recipient
 from penstock.filter.message import Edit, Message
-from penstock.milter.edits import HEADER_SIZE_LIMIT, operations
+from penstock.milter.edits import HEADER_SIZE_LIMIT, MOST_HEADER_OPERATIONS, operations
 from penstock.milter.operation import (
     CHUNK,
     AddHeader,
@@ -128,7 +128,7 @@ def test_a_line_end_cut_in_two_is_one() -> None:
         (b"X: \xff\r\n", "X: octets beyond ASCII"),
         (b"X: a\0b\r\n", "X: NUL"),
         (b"X : a\r\n", "X: white space before the colon"),
-        (b"X: " + b"a" * HEADER_SIZE_LIMIT + b"\r\n", "X: Postfix cuts fields"),
+        (b"X: " + b"a" * HEADER_SIZE_LIMIT + b"\r\n", "X: Postfix cuts off"),
         (b"X: a\r\n\r\n", "X: the change would end the header"),
         (b"no field\r\n", "X: the change would end the header"),
         (b"X: a", "X: the change would end the header"),
@@ -137,6 +137,15 @@ def test_a_line_end_cut_in_two_is_one() -> None:
 def test_what_cannot_be_said_is_refused_by_name(data: bytes, reason: str) -> None:
     with pytest.raises(Inexpressible, match=reason):
         operations(Message.with_edits(RAW, [Edit(16, 22, data)]), ENVELOPE, ENVELOPE)
+
+
+def test_more_operations_than_postfix_can_bear_are_refused() -> None:
+    def change(message: Message) -> None:
+        del message["X"]
+
+    assert len(edited(change, b"X: 1\r\n" * MOST_HEADER_OPERATIONS + b"\r\n")) == MOST_HEADER_OPERATIONS
+    with pytest.raises(Inexpressible, match="1001 operations on the header"):
+        edited(change, b"X: 1\r\n" * (MOST_HEADER_OPERATIONS + 1) + b"\r\n")
 
 
 def test_an_edit_across_the_end_of_the_header_is_refused() -> None:
@@ -170,6 +179,11 @@ def test_recipients_are_removed_before_others_are_added() -> None:
     ]
 
 
+@pytest.mark.parametrize("address", ["bob", '"a b"@b.test', r'"a\"b"@b.test', "grüß@müller.test", "a@[127.0.0.1]"])
+def test_any_mailbox_can_be_said(address: str) -> None:
+    assert to(ENVELOPE.to(*ENVELOPE.recipients, address)) == [AddRecipient(f"<{address}>")]
+
+
 def test_parameters_of_a_recipient_change_by_removing_and_adding_it() -> None:
     assert to(ENVELOPE.to("bob@b.test", Recipient("eve@b.test", notify="SUCCESS"))) == [
         DeleteRecipient("<eve@b.test>"),
@@ -196,6 +210,10 @@ def test_another_sender_with_its_parameters() -> None:
     [
         ENVELOPE.to("stray\udcff@b.test"),
         ENVELOPE.to("line\n@b.test"),
+        ENVELOPE.to("a b@b.test"),
+        ENVELOPE.to("a(b)@b.test"),
+        ENVELOPE.to("@relay.test:bob@b.test"),
+        ENVELOPE.to('"a"b"@b.test'),
         ENVELOPE.to(Recipient("bob@b.test", notify="SOMETIMES")),
         ENVELOPE.to(Recipient("bob@b.test", orcpt="rfc822;a b")),
         Envelope("ann@a.test", ENVELOPE.recipients, envid="a b"),
