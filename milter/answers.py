@@ -58,20 +58,15 @@ def give(context: Context, before: Envelope, judgement: Judgement, *, spaced: bo
         return Answer.DISCARD
     try:
         for operation in operations(judgement.message, before, judgement.envelope, leading_space=spaced):
-            _apply(context, operation)
+            say(context, operation)
     except Inexpressible as error:
         log.error("event=inexpressible queue_id=%s error=%r", before.queue_id, str(error))
         return refuse(context, INEXPRESSIBLE)
     return Answer.CONTINUE if judgement.hold is None else hold(context, judgement.hold)
 
 
-def hold(context: Context, reason: str) -> Answer:
-    """Have Postfix put the message on hold, with a reason for its log."""
-    context.quarantine(_CONTROL.sub("?", reason).encode("utf-8", "replace").decode()[:_LINE] or "held")
-    return Answer.CONTINUE
-
-
-def _apply(context: Context, operation: Operation) -> None:
+def say(context: Context, operation: Operation) -> None:
+    """Ask Postfix for one operation. Raises what the context raises."""
     match operation:
         case AddHeader(name, value):
             context.addheader(name, value)
@@ -90,6 +85,12 @@ def _apply(context: Context, operation: Operation) -> None:
             context.delrcpt(address)
         case ChangeSender(address, parameters):
             context.chgfrom(address, parameters or None)
+
+
+def hold(context: Context, reason: str) -> Answer:
+    """Have Postfix put the message on hold, with a reason for its log."""
+    context.quarantine(_CONTROL.sub("?", reason).encode("utf-8", "replace").decode()[:_LINE] or "held")
+    return Answer.CONTINUE
 
 
 def _folded(line: str) -> list[str]:
