@@ -207,7 +207,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("port.toml"), help="of the service")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sessions", type=int, default=4, help="connections of smtp-source")
+    parser.add_argument("--sessions", type=int, default=1, help="connections of smtp-source, by default one as its own")
     parser.add_argument("--relay", choices=["port", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("ports", type=int, nargs="*", help=argparse.SUPPRESS)
     return parser.parse_args()
