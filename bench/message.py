@@ -90,8 +90,8 @@ def edited_modern(raw: bytes) -> None:
 
 
 def look(raw: bytes) -> None:
-    """Every view of every part, however many there are, to the usual depth."""
-    message = Message(raw, limits=Limits(parts=1_000_000))
+    """Every view of every part, however many there are, down to a thousand levels."""
+    message = Message(raw, limits=Limits(depth=1_000, parts=1_000_000))
     for part in message.walk():
         part.content, part.text, part.filename, part.extensions, part.date  # noqa: B018
         for name in {name.lower() for name in part}:
@@ -156,14 +156,21 @@ def bodies(raw: bytes) -> list[bytes]:
     return [part._raw_body for part in Message(raw).walk() if part.content_type == "application/pdf"]
 
 
+def padded(start: bytes, size: int) -> bytes:
+    return start + b"\r\n" + b"A line at the bottom of it all.\r\n" * ((size - len(start)) // 33)
+
+
 MIXED = b"From: a@b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
 NASTY: dict[str, Callable[[int], bytes]] = {
     "header fields": lambda size: b"X: y\r\n" * (size // 6),
     "folded lines": lambda size: b"X: y\r\n" + b" z\r\n" * (size // 4),
-    "nested multiparts": lambda size: b"".join(
+    "multiparts, 1,000 deep": lambda size: padded(b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(1_000)
+    ), size),
+    "messages, 1,000 deep": lambda size: padded(b"Content-Type: message/rfc822\r\n\r\n" * 1_000, size),
+    "multiparts without end": lambda size: b"".join(
         b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(size // 52)
     ),
-    "nested messages": lambda size: b"Content-Type: message/rfc822\r\n\r\n" * (size // 32),
     "parts": lambda size: MIXED + b"--b\r\n\r\nx\r\n" * (size // 10),
     "delimiters": lambda size: MIXED + b"--b\r\n" * (size // 5),
     "lines of dashes": lambda size: MIXED + b"--\r\n" * (size // 4),

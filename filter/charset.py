@@ -15,8 +15,7 @@ from typing import Final
 
 def codec(charset: str) -> str | None:
     """Python's name for a charset as mail names it, or None where there is none to decode text with."""
-    exact = _exact(charset)
-    return _SUPERSETS.get(exact, exact) if exact else None
+    return _known(charset)[1]
 
 
 def decode(raw: bytes, charset: str) -> str:
@@ -28,7 +27,11 @@ def decode(raw: bytes, charset: str) -> str:
         return text
     if raw.isascii():
         return _escaped(raw)
-    if (text := _strictly(raw, "utf-8")) is not None:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
         return text.removeprefix("\ufeff")
     if declared == "utf-8" and _UTF_8_SEQUENCE.search(raw):
         return raw.decode("utf-8", "replace")      # UTF-8 with a wound, not another charset
@@ -37,7 +40,7 @@ def decode(raw: bytes, charset: str) -> str:
 
 def encode(text: str, charset: str) -> bytes | None:
     """The text in that charset, or None where the charset is unknown or lacks a character."""
-    if (name := _exact(charset)) is None:
+    if (name := _known(charset)[0]) is None:
         return None
     try:
         return text.encode(name)
@@ -51,6 +54,12 @@ def with_line_endings(text: str, eol: bytes) -> str:
 
 
 @lru_cache(maxsize=512)
+def _known(charset: str) -> tuple[str | None, str | None]:
+    """Python's name for a charset, and for the one that stands in for it."""
+    exact = _exact(charset)
+    return exact, _SUPERSETS.get(exact, exact) if exact else None
+
+
 def _exact(charset: str) -> str | None:
     name = charset.strip().strip("\"'").lower()
     if not _NAME.fullmatch(name):

@@ -22,20 +22,27 @@ def decode_words(text: str) -> str:
     shown: list[str] = []
     pieces: list[bytes] = []                       # the octets of words that are joined
     charset, done = "", 0                          # their charset, and where the last one ends
-    for match in _WORD.finditer(text):
-        name = match[1].lower()
-        if codec(name) is None or (more := _octets(match[2], match[3])) is None:
+    at = text.find("=?")
+    while at >= 0 and (match := _WORD.search(text, at)):
+        name, encoding, encoded = match.groups()
+        start, end = match.span()
+        at = text.find("=?", end)
+        if (more := _octets(encoding, encoded)) is None or (known := codec(name)) is None:
             continue                               # stays in the text between two good ones
-        between = text[done : match.start()]
+        between = text[done:start]
         if pieces and (not between or between.isspace()):
-            if name == charset:
+            if known == charset:
                 pieces.append(more)
-                done = match.end()
+                done = end
                 continue
             between = ""
-        shown += [decode(b"".join(pieces), charset), between] if pieces else [between]
-        charset, pieces, done = name, [more], match.end()
-    return "".join([*shown, decode(b"".join(pieces), charset), text[done:]]) if pieces else text
+        if pieces:
+            shown.append(decode(b"".join(pieces), charset))
+        shown.append(between)
+        charset, pieces, done = known, [more], end
+    if not pieces:
+        return text
+    return f"{''.join(shown)}{decode(b''.join(pieces), charset)}{text[done:]}"
 
 
 def encode_words(text: str, first: int = LONGEST_WORD) -> list[str]:
@@ -73,13 +80,12 @@ _FRAME: Final = len("=?utf-8?q??=")
 
 
 def _octets(encoding: str, encoded: str) -> bytes | None:
-    try:
-        raw = encoded.encode("ascii")
-        if encoding in "Qq":
-            return binascii.a2b_qp(raw, header=True)
-        return from_base64(raw) or (None if raw.strip(b"= ") else b"")
-    except ValueError:                             # not ASCII
+    if not encoded.isascii():
         return None
+    raw = encoded.encode("ascii")
+    if encoding in "Qq":
+        return binascii.a2b_qp(raw, header=True)
+    return from_base64(raw) or (None if raw.strip(b"= ") else b"")
 
 
 def _pieces(text: str, room: int, next_room: int, cost: Callable[[bytes], int]) -> Iterator[str]:

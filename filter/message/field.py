@@ -91,7 +91,7 @@ class Field:
     def _raw_value(self) -> bytes:
         changed = self._changed
         if changed is None:
-            return self._owner._index.matches[self._number][2]
+            return self._owner._index.pairs[self._number][1]
         return changed.partition(b":")[2]
 
     @property

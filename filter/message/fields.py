@@ -27,20 +27,19 @@ class Fields:
 
     __slots__ = ("_index", "_overlay")
 
-    def __init__(self, index: HeaderIndex) -> None:
-        self._index = index
-        self._overlay: Overlay | None = None       # made with the first change
+    _index: HeaderIndex
+    _overlay: Overlay | None
 
     @property
     def fields(self) -> tuple[Field, ...]:
         """All header fields in order."""
-        keys = self._overlay.order(self._index) if self._overlay else range(len(self._index.matches))
+        keys = self._overlay.order(self._index) if self._overlay else range(len(self._index.pairs))
         return tuple(Field(self, key) for key in keys)
 
     def __iter__(self) -> Iterator[str]:
         """The names of the fields in order, each in its own spelling, repeated as they are."""
         if not self._overlay:
-            return map(self._index.name, range(len(self._index.matches)))
+            return map(self._index.name, range(len(self._index.pairs)))
         return iter([field.name for field in self.fields])
 
     def __contains__(self, name: object) -> bool:
@@ -48,7 +47,7 @@ class Fields:
 
     def __getitem__(self, name: str) -> str | None:
         """The decoded value of the first field of that name, None if absent."""
-        return self.get(name)
+        return self.get(name) if self._overlay else self._index.first_value(name)
 
     @overload
     def get(self, name: str) -> str | None: ...
@@ -57,15 +56,15 @@ class Fields:
     def get(self, name: str, default: T | None = None) -> str | T | None:
         """The decoded value of the first field of that name, or the default."""
         if not self._overlay:
-            numbers = self._index.places.get(name.lower())
-            return self._index.value(numbers[0]) if numbers else default
+            value = self._index.first_value(name)
+            return default if value is None else value
         found = self.field(name)
         return found.value if found else default
 
     def get_all(self, name: str) -> list[str]:
         """The decoded values of all fields of that name, in order."""
         if not self._overlay:
-            return [self._index.value(number) for number in self._index.places.get(name.lower(), ())]
+            return [self._index.value(number) for number in self._index.numbers(name)]
         return [field.value for field in self._find(name)]
 
     def fields_named(self, name: str) -> list[Field]:
@@ -137,7 +136,7 @@ class Fields:
 
     def _find(self, name: str) -> Iterator[Field]:
         lower = name.lower()
-        keys = self._overlay.named(self._index, lower) if self._overlay else self._index.places.get(lower, ())
+        keys = self._overlay.named(self._index, lower) if self._overlay else self._index.numbers(lower)
         return (Field(self, key) for key in keys)
 
     def _overlaid(self) -> Overlay:

@@ -1,4 +1,4 @@
-"""Where the fields of a header block lie: one run of one compiled pattern, kept as its matches.
+"""Where the fields of a header block lie: one run of one pattern tells how far they go, and lists them when asked.
 
 A field is a name of printable ASCII without colon, perhaps white space (the obsolete syntax of RFC
 5322 section 4.5), a colon, and a value that goes on over lines which begin with white space. A block ends at
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -34,28 +35,27 @@ class Defect(NamedTuple):
 
 
 class HeaderIndex:
-    """The fields of one header block by number, and where the block's parts begin and end.
+    """Where the parts of one header block are, and its fields by number once they are asked for.
 
     `start` … `first`: what is stepped over; `first` … `last`: the fields; `last` … `end`: the empty line, if any.
     """
 
     __slots__ = (
-        *("source", "start", "first", "last", "end", "closed", "matches"),
-        *("_values", "_places", "_type", "_encoding"),
+        *("source", "start", "first", "last", "end", "closed", "_fields", "_matches", "_pairs", "_names"),
+        *("_firsts", "_values", "_places", "_type", "_encoding"),
     )
 
     def __init__(self, source: Source, start: int, end: int, *, nested: bool = False) -> None:
         """Index the block that begins at `start`; `nested` for a part's, where `--` begins a delimiter."""
         data = source.data
-        first = start
-        matches = list(iter((_PART_FIELDS if nested else _FIELDS)(data, start, end).match, None))
-        if not matches and (prefix := _PREFIX.match(data, start, end)):
+        fields = _BY_LF[nested]
+        first, last = start, fields.run.match(data, start, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+        if last == start and (prefix := _PREFIX.match(data, start, end)):
             first = prefix.end()
-            matches = list(iter((_PART_FIELDS if nested else _FIELDS)(data, first, end).match, None))
-        last = matches[-1].end() if matches else first
+            last = fields.run.match(data, first, end).end()  # type: ignore[union-attr]
         if _BARE_CR.search(data, first, last):
-            matches = list(iter((_PART_FIELDS_WITH_CR if nested else _FIELDS_WITH_CR)(data, first, end).match, None))
-            last = matches[-1].end()
+            fields = _BY_CR[nested]
+            last = fields.run.match(data, first, end).end()  # type: ignore[union-attr]
         empty = _EMPTY_LINE.match(data, last, end)
         self.source = source
         self.start = start
@@ -63,62 +63,108 @@ class HeaderIndex:
         self.last = last
         self.end = empty.end() if empty else last
         self.closed = empty is not None
-        self.matches: list[re.Match[bytes]] = matches
+        self._fields = fields
+        self._matches: list[re.Match[bytes]] | None = None
+        self._pairs: list[tuple[bytes, bytes]] | None = None
+        self._names: list[bytes] | None = None
+        self._firsts: dict[str, str | None] = {}
         self._values: dict[int, str] | None = None
-        self._places: dict[str, list[int]] | None = None
+        self._places: dict[bytes, list[int]] | None = None
         self._type: ContentType | None = None
         self._encoding: str | None = None
 
     @property
-    def places(self) -> dict[str, list[int]]:
+    def matches(self) -> list[re.Match[bytes]]:
+        """The fields as they stand in the source: of each its name, its raw value, and its line ending."""
+        if self._matches is None:
+            self._matches = list(self._fields.one.finditer(self.source.data, self.first, self.last))
+        return self._matches
+
+    @property
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """The name and the raw value of each field, for who only reads: they come for less."""
+        if self._pairs is None:
+            self._pairs = self._fields.pair.findall(self.source.data, self.first, self.last)
+        return self._pairs
+
+    @property
+    def names(self) -> list[bytes]:
+        """The names of the fields in order, in lower case."""
+        if self._names is None:
+            self._names = [name.lower() for name, _ in self.pairs]
+        return self._names
+
+    @property
+    def places(self) -> dict[bytes, list[int]]:
         """The numbers of the fields of each name, names in lower case."""
         if self._places is None:
-            places: dict[str, list[int]] = {}
+            places: dict[bytes, list[int]] = {}
             self._places = places
-            for number, match in enumerate(self.matches):
-                name = match[1].decode("ascii").lower()
+            for number, name in enumerate(self.names):
                 if name in places:
                     places[name].append(number)
                 else:
                     places[name] = [number]
         return self._places
 
+    def numbers(self, name: str) -> Sequence[int]:
+        """The numbers of the fields of that name, in any case."""
+        return self.places.get(name.lower().encode("ascii"), ()) if name.isascii() else ()
+
+    def first_value(self, name: str) -> str | None:
+        """The decoded value of the first field of that name, in any case, kept once decoded; None if there is none."""
+        if name in self._firsts:
+            return self._firsts[name]
+        raw = self._raw(name)
+        value = self._firsts[name] = None if raw is None else decode_value(name, raw)
+        return value
+
+    def _raw(self, name: str) -> bytes | None:
+        """The raw value of the first field of that name.
+
+        One of those that are asked for most is looked for, which is faster than to list all fields.
+        """
+        if self._names is None and self._fields.by_lf and (asked := _OFTEN_ASKED.get(name)):
+            data, first, last = self.source.data, self.first, self.last
+            found = asked[0].match(data, first, last) or asked[1].search(data, first, last)
+            return found[1] if found else None
+        numbers = self.numbers(name)
+        return self.pairs[numbers[0]][1] if numbers else None
+
     def value(self, number: int) -> str:
         """The decoded value of a field, kept once decoded."""
         if self._values is None:
             self._values = {}
         if (value := self._values.get(number)) is None:
-            value = self._values[number] = decode_value(self.name(number), self.matches[number][2])
+            name, raw = self.pairs[number]
+            value = self._values[number] = decode_value(name.decode("ascii"), raw)
         return value
 
     def name(self, number: int) -> str:
         """The name of a field, in its own spelling."""
-        return self.matches[number][1].decode("ascii")
+        return self.pairs[number][0].decode("ascii")
 
     def occurrence(self, number: int) -> int:
         """Which field of its name this is, from 1."""
-        return bisect_left(self.places[self.name(number).lower()], number) + 1
+        return bisect_left(self.places[self.names[number]], number) + 1
 
-    def text(self, name: bytes) -> str | None:
-        """The first field of that lower-case name as unfolded text, not decoded further."""
-        length = len(name)
-        for match in self.matches:
-            if len(found := match[1]) == length and found.lower() == name:
-                return unfold(match[2])
-        return None
+    def text(self, name: str) -> str | None:
+        """The first field of that name as unfolded text, not decoded further."""
+        raw = self._raw(name)
+        return None if raw is None else unfold(raw)
 
     @property
     def content_type(self) -> ContentType:
         """What Content-Type says, with the type "" where it is missing or makes no sense."""
         if self._type is None:
-            self._type = ContentType(self.text(b"content-type") or "")
+            self._type = ContentType(self.text("Content-Type") or "")
         return self._type
 
     @property
     def encoding(self) -> str:
         """The transfer encoding in lower case, "" where none is named."""
         if self._encoding is None:
-            self._encoding = encoding_of(self.text(b"content-transfer-encoding"))
+            self._encoding = encoding_of(self.text("Content-Transfer-Encoding"))
         return self._encoding
 
     def labelled(self, edit: Edit) -> Edit:
@@ -155,7 +201,8 @@ def unfold(raw: bytes) -> str:
 
     Within a field white space follows each line ending, so to unfold is to leave them all out.
     """
-    return guess_text(raw.translate(None, b"\r\n").strip(b" \t"))
+    octets = raw.translate(None, b"\r\n").strip(b" \t")
+    return octets.decode("ascii") if octets.isascii() else guess_text(octets)
 
 
 def guess_text(raw: bytes) -> str:
@@ -179,15 +226,46 @@ def decode_value(name: str, raw: bytes) -> str:
 
 
 _NO_WORDS: Final = {"message-id", "in-reply-to", "references", "dkim-signature", "arc-seal", "arc-message-signature"}
+
+
+class _Grammar(NamedTuple):
+    """How fields are told: `run` matches all that follow each other, `one` each, `pair` its name and value alone."""
+
+    run: re.Pattern[bytes]
+    one: re.Pattern[bytes]
+    pair: re.Pattern[bytes]
+    by_lf: bool
+
+
+def _grammar(value: bytes, ending: bytes, *, by_lf: bool, nested: bool) -> _Grammar:
+    before, name, colon = (rb"(?!--)" if nested else b""), rb"[!-9;-~]++", rb"[ \t]*+:"
+    return _Grammar(
+        run=re.compile(b"".join([b"(?:", before, name, colon, value, ending, b")*+"])),
+        one=re.compile(b"".join([before, b"(", name, b")", colon, b"(", value, b")(", ending, b")"])),
+        pair=re.compile(b"".join([before, b"(", name, b")", colon, b"(", value, b")", ending])),
+        by_lf=by_lf,
+    )
+
+
+_VALUE: Final = rb".*+(?:\n[ \t].*+)*+"
 _EOL: Final = rb"(?:\r\n?|\n)"
-_NAME: Final = rb"([!-9;-~]++)[ \t]*+:"
-_REST: Final = rb"(.*+(?:\n[ \t].*+)*+)(\n?+)"
-_REST_WITH_CR: Final = rb"([^\r\n]*+(?:" + _EOL + rb"[ \t][^\r\n]*+)*+)(\r\n?|\n|\Z)"
-_FIELD: Final = re.compile(_NAME + _REST)
-_FIELDS: Final = _FIELD.scanner  # type: ignore[attr-defined]  # typeshed lacks it
-_FIELDS_WITH_CR: Final = re.compile(_NAME + _REST_WITH_CR).scanner  # type: ignore[attr-defined]
-_PART_FIELDS: Final = re.compile(rb"(?!--)" + _NAME + _REST).scanner  # type: ignore[attr-defined]
-_PART_FIELDS_WITH_CR: Final = re.compile(rb"(?!--)" + _NAME + _REST_WITH_CR).scanner  # type: ignore[attr-defined]
+_VALUE_WITH_CR: Final = rb"[^\r\n]*+(?:" + _EOL + rb"[ \t][^\r\n]*+)*+"
+_BY_LF: Final = tuple(_grammar(_VALUE, rb"\n?+", by_lf=True, nested=nested) for nested in (False, True))
+_BY_CR: Final = tuple(
+    _grammar(_VALUE_WITH_CR, rb"(?:\r\n?|\n|\Z)", by_lf=False, nested=nested) for nested in (False, True)
+)
+_FIELD: Final = _BY_LF[0].one
+_OFTEN_ASKED: Final = {
+    spelled: tuple(
+        re.compile(start + name.encode() + rb"[ \t]*+:(" + _VALUE + rb")", re.IGNORECASE) for start in (b"", rb"\n")
+    )
+    for name in (
+        *("From", "To", "Cc", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Reply-To"),
+        *("Content-Type", "Content-Transfer-Encoding", "Content-Disposition"),
+    )
+    for spelled in (name, name.lower())
+}
+"""For fields that are mostly asked for alone: the pattern of the first field of a header, and of a later one."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)")
 _PREFIX: Final = re.compile(

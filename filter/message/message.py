@@ -35,8 +35,9 @@ class Message(Part):
     def __init__(self, raw: bytes | bytearray | memoryview | mmap.mmap, *, limits: Limits | None = None) -> None:
         """`raw` is kept and must not change; `limits` bound how far the MIME tree is followed."""
         SCANS.add()
-        self._take(Index(Source(raw), limits or DEFAULT_LIMITS))
-        self._origin = self._known.source
+        source = Source(raw)
+        self._take(Index(source, limits or DEFAULT_LIMITS))
+        self._origin = source
         self._base: tuple[Edit, ...] = ()
 
     def __bytes__(self) -> bytes:

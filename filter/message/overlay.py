@@ -135,7 +135,7 @@ class Overlay:
     def named(self, index: HeaderIndex, name: str) -> Iterator[int | Added]:
         """The fields of that lower-case name as the header stands."""
         found: list[tuple[int, int, int | Added]] = [
-            (number, 1, number) for number in index.places.get(name, ()) if self.holds(number)
+            (number, 1, number) for number in index.numbers(name) if self.holds(number)
         ]
         for number, fields in self.added.items():
             found += [(number, 0, added) for added in fields if added.name.lower() == name]
@@ -180,7 +180,7 @@ def _put(added: Added, main: bool) -> Put:
 def _frame(index: HeaderIndex) -> tuple[bytes | str | None, ...]:
     """What of a block an overlay cannot change, or not without another reading of the body."""
     start, end = index.source.cut(index.start, index.first), index.source.cut(index.last, index.end)
-    return start, end, index.text(b"content-type"), index.text(b"content-transfer-encoding")
+    return start, end, index.text("Content-Type"), index.text("Content-Transfer-Encoding")
 
 
 def _alike(one: list[bytes], other: list[bytes]) -> int:

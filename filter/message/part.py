@@ -33,7 +33,8 @@ class Part(Fields):
 
     def __init__(self, header: HeaderIndex, tree: Node | None, parent: Part | None) -> None:
         """Not for handlers: parts come from a message, or from `attach`, `replace` and `wrap`."""
-        super().__init__(header)
+        self._index = header
+        self._overlay = None                       # made with the first change
         self._tree = tree
         self._place = tree                         # the node whose place among the source's parts this one has
         # Weak, so that a message is freed as soon as nobody holds it.
