@@ -68,6 +68,15 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables that a module keeps: SQLAlchemy's metadata, and the folder of their revisions, if it names one."""
+
+    name: str
+    metadata: Any
+    revisions: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Handler:
     """A handler module ready to run. `name` is the module's last name, `path` its full one."""
 
@@ -104,9 +113,13 @@ class Handler:
         return next((r for r in here if r.state == state), next((r for r in here if r.always), None))
 
     @property
-    def metadata(self) -> Any:
-        """The SQLAlchemy metadata of the module's own tables, or None."""
-        return getattr(self.module, "metadata", None)
+    def tables(self) -> Tables | None:
+        """The module's own tables: its `metadata`, and `migrations`, a folder beside the module. None without any."""
+        metadata = getattr(self.module, "metadata", None)
+        if metadata is None:
+            return None
+        folder = getattr(self.module, "migrations", None)
+        return Tables(self.name, metadata, Path(self.module.__file__ or "").parent / folder if folder else None)
 
 
 class HandlerProblems(Exception):

@@ -62,7 +62,7 @@ def _load(name: str, settings: Settings) -> Handler:
 def _effects(handler: Handler, settings: Settings) -> Iterator[str]:
     """What a handler that stands before the queue alone could not keep there: nobody knows whether mail gets queued."""
     kept = [f"states ({', '.join(handler.states)})"] if handler.states else []
-    kept += ["tables of its own"] if handler.metadata is not None else []
+    kept += ["tables of its own"] if handler.tables is not None else []
     if kept:
         yield (
             f"{settings.origin or 'configuration'}: [milter] handlers: {handler.path} has {' and '.join(kept)}, "

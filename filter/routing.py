@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from .address import domain_key, split
-from .handler import Handler, Reading, Stateless
+from .handler import Handler, Reading, Stateless, Tables
 from .pattern import EVERY, reading
 from .verdict import NO_SUCH_ADDRESS, Reply
 
@@ -127,9 +127,9 @@ class Routers:
         return (*self.alone.handlers, *self.filter.handlers)
 
     @property
-    def metadata(self) -> list[Any]:
-        """The SQLAlchemy metadata of the handlers' own tables."""
-        return [handler.metadata for handler in self.handlers if handler.metadata is not None]
+    def tables(self) -> list[Tables]:
+        """The handlers' own tables."""
+        return [handler.tables for handler in self.handlers if handler.tables is not None]
 
 
 def _most_literal(each: Stateless, text: str | None) -> dict[str, str] | None:

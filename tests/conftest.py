@@ -1,11 +1,15 @@
 """Rules for the whole suite: in CI nothing may be missing, so a test or a module that skips itself fails there."""
 
+import itertools
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from penstock.filter.testing.cluster import Cluster
+
+_numbers = itertools.count(1)
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -19,6 +23,15 @@ def cluster() -> Iterator[Cluster]:
         pytest.skip(str(error))
     yield cluster
     cluster.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Make an empty database; returns its URL. Every test that asks for it runs on both kinds."""
+    if request.param == "postgresql":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return cluster.place
+    return lambda: f"sqlite:///{tmp_path}/store-{next(_numbers)}.db"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -42,7 +42,7 @@ def test_each_arrival_is_scanned_once(tmp_path, door):
     )
     routers = load_routers(settings)
     store = Store(settings.store.url)
-    store.create(*routers.metadata)
+    store.create(*routers.tables)
     pipeline = Pipeline(routers, store, settings)
     before = SCANS.value, MESSAGES.value
     for number in range(5):

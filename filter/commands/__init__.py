@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .capture import capture
 from .check import check
+from .db import db
 from .explain import explain
 from .program import program as main
 from .routes import routes
@@ -16,5 +17,5 @@ from .systemd import systemd
 
 __all__ = ["main"]
 
-for command in (run, check, explain, routes, send, capture, systemd):
+for command in (run, check, explain, routes, send, capture, systemd, db):
     main.add_command(command)

@@ -32,19 +32,29 @@ def missing_file(url: str) -> Path | None:
 
 
 @contextmanager
-def opened(url: str, routers: Routers, *, state: str | None = None) -> Iterator[Store]:
-    """The store with the tables that these handlers need; an empty one for the time being where it does not exist.
+def placed(url: str, *, state: str | None = None) -> Iterator[Store]:
+    """The store as it is; an empty one for the time being where it does not exist, with no tables.
 
-    With `state` every conversation is supposed to be in it. Raises StoreError, and what the database raises.
+    With `state` every conversation is supposed to be in it. Raises StoreError.
     """
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         place = url if missing_file(url) is None else f"sqlite:///{folder}/empty.db"
         store = Store(place) if state is None else _Supposed(place, state)
         try:
-            store.create(*routers.metadata)
             yield store
         finally:
             store.close()
+
+
+@contextmanager
+def opened(url: str, routers: Routers, *, state: str | None = None) -> Iterator[Store]:
+    """The store, `placed`, with the tables that these handlers need.
+
+    Raises StoreError, for tables that are not current too, and what the database raises.
+    """
+    with placed(url, state=state) as store:
+        store.prepare(*routers.tables)
+        yield store
 
 
 class _Supposed(Store):

@@ -118,9 +118,9 @@ def open_spool(settings: Settings) -> Spool:
 
 
 def open_store(settings: Settings, routers: Routers, spool: Spool) -> Store:
-    """The store, with all tables. Raises StoreError, OSError, and what the database raises."""
+    """The store, with all tables as they are needed. Raises StoreError, OSError, and what the database raises."""
     store = Store(settings.store.url, spool, connections=settings.store.connections)
-    store.create(*routers.metadata)
+    store.prepare(*routers.tables)
     return store
 
 

@@ -45,6 +45,10 @@ class Database(ABC):
         """One short transaction, committed at the end of the block."""
 
     @abstractmethod
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """One transaction that may change tables, and of which there is one at a time, whatever the number of hosts."""
+
+    @abstractmethod
     def apply(self, keys: Iterable[Key], change: Change) -> None:
         """Write a change that concerns these conversations, in a transaction of its own or with others' changes.
 

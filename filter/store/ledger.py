@@ -83,13 +83,9 @@ class LedgerBook:
     """The ledger's tables. Every call is one short transaction."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._adding = _adding(database)
         self._setting = _setting(database)
-
-    def create(self) -> None:
-        """Make the tables where they are missing."""
-        metadata.create_all(self._database.engine)
 
     def page(self, owner: str, now: datetime) -> Ledger:
         """The ledger for one run of the handler `owner`."""
@@ -97,27 +93,27 @@ class LedgerBook:
 
     def add(self, name: str, n: int, now: datetime, window: timedelta | None) -> int:
         row = {"name": name, "count": n, "since": when(now), "until": when(now + window) if window else None}
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             return int(connection.execute(self._adding, row).scalar_one())
 
     def count(self, name: str, now: datetime) -> int:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             row = connection.execute(select(counters.c.count, counters.c.until).where(counters.c.name == name)).first()
         return 0 if row is None or (row[1] is not None and row[1] <= when(now)) else int(row[0])
 
     def get(self, name: str, now: datetime) -> str | None:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             row = connection.execute(select(values.c.value, values.c.until).where(values.c.name == name)).first()
         return None if row is None or (row.until is not None and row.until <= when(now)) else str(row.value)
 
     def set(self, name: str, value: str, now: datetime, life: timedelta | None) -> None:
         row = {"name": name, "value": storable(value), "until": when(now + life) if life is not None else None}
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             connection.execute(self._setting, row)
 
     def counters(self, owner: str) -> dict[str, int]:
         """All counts of a handler, by name."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             rows = connection.execute(
                 select(counters.c.name, counters.c.count).where(
                     counters.c.name.startswith(f"{owner}:", autoescape=True)
@@ -127,7 +123,7 @@ class LedgerBook:
 
     def expire(self, now: datetime) -> int:
         """Delete counts whose window is over and values whose life is; returns how many."""
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             return sum(
                 connection.execute(delete(table).where(table.c.until <= when(now))).rowcount
                 for table in (counters, values)
@@ -135,7 +131,7 @@ class LedgerBook:
 
     def close(self) -> None:
         """Close all connections."""
-        self._database.close()
+        self.database.close()
 
 
 def _span(given: str | timedelta | None) -> timedelta | None:

@@ -51,6 +51,15 @@ class PostgreSQL(Database):
         with self.engine.begin() as connection:
             yield connection
 
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        with self.writing() as connection:
+            encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+            if encoding != "UTF8":
+                raise StoreError(f"[store] url: the database's encoding is {encoding}; make one with ENCODING 'UTF8'")
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION,))
+            yield connection
+
     def apply(self, keys: Iterable[Key], change: Change) -> None:
         keys = tuple(keys)
         if not keys:
@@ -114,6 +123,7 @@ def lock_number(key: Key) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
+_MIGRATION: Final = lock_number(Key("penstock", "", "migration"))
 _LOCK: Final = "SELECT pg_advisory_lock(number) FROM unnest(%s::bigint[]) AS number"
 _UNLOCK: Final = "SELECT pg_advisory_unlock_all()"
 

@@ -95,7 +95,7 @@ pending: Final = Table(
     Column("facts", JSON, nullable=False),
     Column("sender", Text, nullable=False),
     Column("expires", Float, nullable=False, index=True),
-    Column("content", ForeignKey("penstock_contents.id"), nullable=False),
+    Column("content", ForeignKey("penstock_contents.id"), nullable=False, index=True),
 )
 
 outbox: Final = Table(
@@ -106,7 +106,7 @@ outbox: Final = Table(
     Column("message_id", Text, nullable=False),
     Column("envelope", JSON, nullable=False),
     Column("verp", Boolean, nullable=False),
-    Column("content", ForeignKey("penstock_contents.id"), nullable=False),
+    Column("content", ForeignKey("penstock_contents.id"), nullable=False, index=True),
     Column("created", Float, nullable=False),
     Column("due", Float, nullable=False),
     Column("lease", Float),
@@ -126,5 +126,5 @@ held: Final = Table(
     Column("reason", Text, nullable=False),
     Column("traceback", Text),
     Column("envelope", JSON, nullable=False),
-    Column("content", ForeignKey("penstock_contents.id"), nullable=False),
+    Column("content", ForeignKey("penstock_contents.id"), nullable=False, index=True),
 )

@@ -46,6 +46,17 @@ class SQLite(Database):
         finally:
             self.end(connection)
 
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        with self.reading() as connection:
+            try:
+                connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # a table is altered by making another
+                connection.commit()
+                with connection.execution_options(reads=False).begin():
+                    yield connection
+            finally:
+                connection.invalidate()
+
     def apply(self, keys: Iterable[Key], change: Change) -> None:
         self._group.apply(change)
 

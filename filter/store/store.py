@@ -5,23 +5,24 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..effects import Conversation, Held, Key
+from ..handler import Tables
 from ..letters import Letter
 from ..message import Message
 from ..receipt import Receipt
 from ..spool import Spool
 from ..verdict import Reply
-from . import contents, held, outbox, receipts, work
+from . import contents, held, outbox, receipts, schemas, work
 from .ledger import LedgerBook
 from .opening import CONNECTIONS, open_databases
 from .rows import when
-from .schema import conversations, metadata, pending, settings
+from .schema import conversations, pending, settings
+from .sqlite import SQLite
 
 
 class Store:
@@ -37,11 +38,28 @@ class Store:
         self._known = receipts.known(self._database)
         self.ledger = LedgerBook(ledger)
 
-    def create(self, *others: Any) -> None:
-        """Make the tables where they are missing, those of handlers (their SQLAlchemy metadata) too."""
-        for tables in (metadata, *others):
-            tables.create_all(self._database.engine)
-        self.ledger.create()
+    def prepare(self, *tables: Tables) -> None:
+        """See that the tables of the core and of handlers are as the code needs them.
+
+        On SQLite, which nobody else looks after, those of which nothing is there are made. Raises StoreError, which
+        names the command that mends it, and what the database raises.
+        """
+        if isinstance(self._database, SQLite):
+            self.create(*tables)
+        found = []
+        for branch in self.branches(*tables):
+            with branch.database.reading() as connection:
+                found.append(schemas.find(branch, connection))
+        schemas.check(found)
+
+    def create(self, *tables: Tables) -> None:
+        """Make the tables of the core and of handlers of which nothing is there."""
+        for branch in self.branches(*tables):
+            schemas.make_missing(branch)
+
+    def branches(self, *tables: Tables) -> list[schemas.Branch]:
+        """What the store is made of: the core, the ledger, and what handlers keep."""
+        return schemas.branches(self._database, self.ledger.database, tables)
 
     def close(self) -> None:
         """Close all connections."""

@@ -31,7 +31,7 @@ class Inside:
         routers = load_routers(settings)
         self.router = routers.filter
         self.store = BreakableStore(settings.store.url)
-        self.store.create(*routers.metadata)
+        self.store.create(*routers.tables)
         self.pipeline = Pipeline(routers, self.store, settings, clock=self.clock)
         self.timers = Timers(self.router, self.store, settings, self.pipeline.tokens, self.clock)
         self.got: list[Got] = []

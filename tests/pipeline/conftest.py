@@ -18,7 +18,6 @@ from penstock.filter.loading import load_routers
 from penstock.filter.pipeline import Pipeline
 from penstock.filter.store import Store
 from penstock.filter.submission import Submission
-from penstock.filter.testing.cluster import Cluster
 from penstock.filter.testing.office import Office
 from penstock.filter.verdict import OK, Reply
 
@@ -36,15 +35,6 @@ Hello.\r
 """
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
-    """Make an empty database; returns its URL. Every test that asks for it runs on both kinds."""
-    if request.param == "postgresql":
-        cluster: Cluster = request.getfixturevalue("cluster")
-        return cluster.place
-    return lambda: f"sqlite:///{tmp_path}/penstock-{next(_numbers)}.db"
 
 
 @pytest.fixture
@@ -111,7 +101,7 @@ class Door:
         self.clock = FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
         routers = load_routers(settings)
         self.store = Store(settings.store.url)
-        self.store.create(*routers.metadata)
+        self.store.create(*routers.tables)
         self.pipeline = Pipeline(routers, self.store, settings, clock=self.clock)
         self.sent: list[Submission] = []
         self.says: Callable[[str], Reply] = lambda address: OK

@@ -131,7 +131,7 @@ def test_nothing_is_committed_to_a_database_file_that_was_deleted(
     """It lives on for those who have it open: the answers would be 250, and the letters gone with the process."""
     port = door(BUSY)
     assert port.brings("well@lists.test", sender="ann@example.org") == ["250 2.0.0 Ok: handled by penstock"]
-    for file in tmp_path.glob("penstock*.db*"):
+    for file in tmp_path.glob("store*.db*"):
         if "ledger" not in file.name:
             file.rename(f"{file}.away")
     assert port.brings("well@lists.test", sender="bob@example.org")[0].startswith("451 4.3.0 The store")
