@@ -7,23 +7,28 @@ a message that is taken out of the store, an attached message that lies in an en
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import Final
 
 
 class Tally:
-    """A count that any thread may add to."""
+    """A count that any thread may add to. To add takes no lock: it happens for every message."""
 
-    __slots__ = ("_guard", "value")
+    __slots__ = ("_guard", "_numbers", "_reads", "add")
 
     def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self.add = self._numbers.__next__
+        self._reads = 0
         self._guard = threading.Lock()
-        self.value = 0
 
-    def add(self) -> None:
-        """Count one more."""
+    @property
+    def value(self) -> int:
+        """How often `add` was called."""
         with self._guard:
-            self.value += 1
+            self._reads += 1                       # to look takes a number, too
+            return next(self._numbers) + 1 - self._reads
 
 
 MESSAGES: Final = Tally()
