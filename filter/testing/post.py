@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, Protocol
 
+from ...milter.answers import INEXPRESSIBLE
+from ...milter.edits import operations
+from ...milter.operation import Inexpressible
 from ..arrival import Arrival
-from ..decision import Decision, Outcome
+from ..decision import Decision, Failure, Outcome
 from ..envelope import Client, Envelope, Recipient
+from ..judgement import Judgement
 from ..message import Message
 from ..pipeline import Pipeline
 from ..verdict import Discard, Reply
+from .emulator import RECEIVED, QueueFile
 from .got import Got
 from .inside import Inside
 
@@ -47,19 +52,37 @@ MakesPost = Callable[[Inside], Post]
 def queued(got: Got, arrival: Arrival, pipeline: Pipeline) -> Arrival | None:
     """The message through RCPT and the milter; None if nothing of it gets into the queue. `got` is told of the rest.
 
+    Where a handler of the milter looks at messages it gets them as Postfix has them by then: in CRLF lines, for one.
     Raises what a handler raised.
     """
     allowed = admitted(got, arrival.envelope, pipeline.at_rcpt)
     if not allowed:
         return None
     arrival = replace(arrival, envelope=arrival.envelope.to(*allowed))
-    judgement = pipeline.judge(arrival)
+    if not pipeline.wants.header:
+        return arrival
+    file = QueueFile(bytes(arrival.message), arrival.envelope)
+    arrival = replace(arrival, message=Message(file.seen))
+    got.arrival = replace(got.arrival, message=arrival.message)
+    judgement = _carried_out(file, arrival, pipeline.judge(arrival))
     got.judge(arrival, judgement)
     _raise_failures(got, (*judgement.outcomes, *judgement.previews))
     if not judgement.passes:
         return None
-    message = Message(bytes(judgement.message)) if judgement.message.edits else arrival.message
-    return replace(arrival, envelope=judgement.envelope, message=message)
+    return replace(arrival, envelope=judgement.envelope, message=Message(bytes(file).replace(_OWN_FIELD, b"", 1)))
+
+
+def _carried_out(file: QueueFile, arrival: Arrival, judgement: Judgement) -> Judgement:
+    """The judgement, once Postfix has done what it asks for; what it cannot do is a 451 like at the door."""
+    try:
+        file.apply(operations(judgement.message, arrival.envelope, judgement.envelope))
+    except Inexpressible as error:
+        failed = Outcome(None, arrival.message, failure=Failure("penstock", error, counts=True))
+        return replace(judgement, reply=INEXPRESSIBLE, outcomes=(*judgement.outcomes, failed))
+    return judgement
+
+
+_OWN_FIELD: Final = RECEIVED.replace(b"\n", b"\r\n")
 
 
 def admitted(

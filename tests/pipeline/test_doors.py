@@ -13,6 +13,7 @@ import pytest
 from penstock import Envelope, Message
 from penstock.filter.config import from_table
 from penstock.filter.receipt import Fate
+from penstock.filter.testing.emulator import QueueFile
 
 pytestmark = pytest.mark.not_live("tests/live/test_doors.py compares the doors through a Postfix")
 
@@ -58,8 +59,8 @@ def samples():
         pytest.skip(f"no corpus at {CORPUS}")
     files = sorted(path for path in CORPUS.rglob("*") if path.is_file() and path.stat().st_size < LARGEST)
     for number, file in enumerate(files[::EVERY]):
-        octets = file.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        found[str(file.relative_to(CORPUS))] = (Envelope(f"sender{number}@example.net").to(ANN), octets)
+        envelope = Envelope(f"sender{number}@example.net").to(ANN)
+        found[str(file.relative_to(CORPUS))] = (envelope, QueueFile(file.read_bytes(), envelope).seen)
     return found
 
 

@@ -42,7 +42,11 @@ def test_the_handlers_run_at_the_other_doors_unchanged(doors, files, only, diffe
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [*command, *(str(HANDLERS / f"test_{name}.py") for name in files)],
-        cwd=HERE.parents[1], env=os.environ | {"DOORS": doors, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=HERE.parents[1],
+        env=os.environ | {"DOORS": doors, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert "passed" in done.stdout, done.stdout + done.stderr
     assert set(re.findall(r"^(?:FAILED|ERROR) \S*::test_(\S+)", done.stdout, re.MULTILINE)) == differs
