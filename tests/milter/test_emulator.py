@@ -225,7 +225,7 @@ class Lab:
     """A private Postfix, the driver as its milter, and a sink behind it."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="penstock-milter-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="penstock-emulator-"))
         self._folder.chmod(0o755)                  # user postfix passes through
         self._cases = self._folder / "cases"
         self._cases.mkdir()
