@@ -8,8 +8,11 @@ what a milter sees of a field: values are C strings on the wire.
 from __future__ import annotations
 
 import mmap
+from typing import Final
 
 from ..filter.spool import Heap, Spool
+
+_EMPTY_LINE: Final = b"\r\n"
 
 
 class TooLarge(Exception):
@@ -23,7 +26,7 @@ class Content:
 
     def __init__(self, limit: int, spool: Spool, *, spaced: bool) -> None:
         """`spaced`: the leading space of a value is given with it; else each had one, for all that we know."""
-        self._left = limit
+        self._left = limit - len(_EMPTY_LINE)
         self._spool = spool
         self._spaced = spaced
         self._fields: list[bytes] = []
@@ -57,7 +60,7 @@ class Content:
 
     def _begin_body(self) -> Heap:
         heap = Heap(self._spool)
-        heap.add(b"".join((*self._fields, b"\r\n")))
+        heap.add(b"".join((*self._fields, _EMPTY_LINE)))
         self._fields.clear()
         return heap
 

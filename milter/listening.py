@@ -117,11 +117,11 @@ def _is_abandoned(path: Path) -> bool:
 
 def _opened(address: Address, opens: Callable[[str], None]) -> int:
     """The descriptor on which libmilter listens."""
-    before = _descriptors()
+    before = _sockets()
     if address.path is None:
         host, port = address.name
         opens(f"inet6:{port}@[{host}]" if address.family == socket.AF_INET6 else f"inet:{port}@{host}")
-        return _listening_one(_descriptors() - before)
+        return _listening_one(_sockets() - before)
     folder = os.open(address.path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mask = os.umask(0o777 & ~_MODE)  # the file is never wider than this
     try:
@@ -130,7 +130,7 @@ def _opened(address: Address, opens: Callable[[str], None]) -> int:
         os.umask(mask)
         os.close(folder)
     _give_to_folders_group(address.path)
-    return _listening_one(_descriptors() - before)
+    return _listening_one(_sockets() - before)
 
 
 def _give_to_folders_group(path: Path) -> None:
@@ -142,13 +142,19 @@ def _give_to_folders_group(path: Path) -> None:
             log.warning("event=group-not-given path=%s group=%d reason=is Postfix in the group of it?", path, group)
 
 
-def _descriptors() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/fd")}
+def _sockets() -> set[tuple[int, str]]:
+    """The descriptors that are sockets, each with which one it is: numbers come again."""
+    found: set[tuple[int, str]] = set()
+    for entry in os.scandir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if (target := os.readlink(entry.path)).startswith("socket:"):
+                found.add((int(entry.name), target))
+    return found
 
 
-def _listening_one(descriptors: set[int]) -> int:
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError), _shared(descriptor) as found:
+def _listening_one(sockets: set[tuple[int, str]]) -> int:
+    for descriptor, _ in sockets:
+        with _shared(descriptor) as found:
             if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 return descriptor
     raise OSError(errno.EIO, "libmilter does not listen")
