@@ -81,14 +81,17 @@ class Listening:
         self._nowhere.listen()
         self._nowhere.setblocking(False)
         os.dup2(self._nowhere.fileno(), self._descriptor, inheritable=False)
+        self._call(self.name)  # as long as libmilter waits at it, the old socket stays open for callers
 
     def wake(self) -> None:
-        """Have libmilter look up from its wait, which may be at the address or, since `divert`, where nobody calls."""
-        names = [self.name] if self._nowhere is None else [self.name, self._nowhere.getsockname()]
-        for name in names:
-            with socket.socket(self._address.family) as caller, contextlib.suppress(OSError):
-                caller.setblocking(False)
-                caller.connect(name)
+        """After `divert`, have libmilter look up from its wait."""
+        if self._nowhere is not None:
+            self._call(self._nowhere.getsockname())
+
+    def _call(self, name: Any) -> None:
+        with socket.socket(self._address.family) as caller, contextlib.suppress(OSError):
+            caller.setblocking(False)
+            caller.connect(name)
 
     def remove(self) -> None:
         """Remove the file of a unix socket: for the process alone that opened it, once all have stopped."""

@@ -42,6 +42,14 @@ class Served:
         connection.connect(self.address)
         return Mta(connection)
 
+    def refuses_connections(self) -> bool:
+        """Whether nobody listens any more."""
+        try:
+            self.connect().socket.close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
     def session(self, **options: Any) -> Mta:
         """A connection on which a client has connected and said EHLO."""
         mta = self.connect()

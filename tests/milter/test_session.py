@@ -76,7 +76,7 @@ def session(context: Pretend, judge: Judge, tmp_path: Path) -> Session:
 TO = (b"<bob@b.test>",)
 
 
-def send(session: Session, context: Pretend, content: bytes = b"Subject: x\n\nhi\r\n", to: Sequence[bytes] = TO) -> Answer:
+def send(session: Session, context: Pretend, content: bytes = b"A: 1\n\nhi\r\n", to: Sequence[bytes] = TO) -> Answer:
     """One message; its header has a field a line, with LF."""
     session.mail(b"<ann@a.test>")
     for recipient in to:
