@@ -18,7 +18,7 @@ from penstock.milter.context import Answer
 
 import milter
 
-from .conftest import ACTIONS, NO_REPLY, STEPS, Served
+from .mta import ACTIONS, NO_REPLY, STEPS, Served
 
 END = [("c", b"")]
 
