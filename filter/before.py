@@ -135,21 +135,19 @@ class Before:
         """Both rounds: those who stand here alone, with `book`; then previews, with `work` and `draft`."""
         outcomes = self._outcomes(self._routers.alone, arrival, _NOTHING, book)
         try:
-            found = judgement(arrival, [outcome for outcome in outcomes if outcome.recipient])
+            found = judgement(arrival, outcomes)
             self._check_body(found)
         except HandlerError as error:
-            found = Judgement(arrival.message, arrival.envelope, HANDLER_FAILED)
             failed = Outcome(None, arrival.message, failure=Failure("penstock", error, counts=True))
-            outcomes.append(failed.end(Fate.DEFERRED, "penstock", reply=HANDLER_FAILED))
-        found = replace(found, outcomes=tuple(outcomes))
+            failed.end(Fate.DEFERRED, "penstock", reply=HANDLER_FAILED)
+            found = Judgement(arrival.message, arrival.envelope, HANDLER_FAILED, outcomes=(*outcomes, failed))
         if _is_own_bounce(arrival):
             return self._unrefused(found)
-        if not found.passes:
+        if not found.passes or not self._routers.previews.handlers:
             return found
         passed = replace(arrival, envelope=found.envelope, message=found.message)
         previews = self._outcomes(self._routers.previews, passed, work, draft, preview=True)
-        reply = foretold([outcome for outcome in previews if outcome.recipient])
-        return replace(found, reply=reply, previews=tuple(previews))
+        return replace(found, reply=foretold(previews), previews=tuple(previews))
 
     def _outcomes(
         self, router: Router, arrival: Arrival, work: Scopes, book: Book, *, preview: bool = False

@@ -78,24 +78,23 @@ def judgement(arrival: Arrival, outcomes: Sequence[Outcome]) -> Judgement:
     Without outcomes nobody had anything to say. Raises HandlerError where they differ in what only the port can do
     for some, and says how to mend it.
     """
-    if not outcomes:
-        return Judgement(arrival.message, arrival.envelope, discard=not arrival.envelope.recipients)
-    if deferred := [o.reply for o in outcomes if o.fate is Fate.DEFERRED and o.reply]:
-        return Judgement(arrival.message, arrival.envelope, one_reply(deferred))
-    left = [o for o in outcomes if o.fate is not Fate.DISCARDED]
+    all_of_them = tuple(outcomes)
+    each = [outcome for outcome in outcomes if outcome.recipient]
+    left = [outcome for outcome in each if outcome.fate is not Fate.DISCARDED]
+    if not left:
+        discard = bool(each) or not arrival.envelope.recipients
+        return Judgement(arrival.message, arrival.envelope, discard=discard, outcomes=all_of_them)
+    deferred = [o.reply for o in left if o.fate is Fate.DEFERRED and o.reply]
     rejected = [o.reply for o in left if o.fate is Fate.REJECTED and o.reply]
-    if rejected and len(rejected) == len(left):
-        return Judgement(arrival.message, arrival.envelope, one_reply(rejected))
-    held = [o for o in left if o.fate is Fate.HELD]
-    if rejected or 0 < len(held) < len(left) or len({o.message.edits for o in left}) > 1:
+    if deferred or len(rejected) == len(left):
+        return Judgement(arrival.message, arrival.envelope, one_reply(deferred or rejected), outcomes=all_of_them)
+    held = [outcome.reason for outcome in left if outcome.fate is Fate.HELD]
+    if rejected or 0 < len(held) < len(left) or len({outcome.message.edits for outcome in left}) > 1:
         raise HandlerError(_differing(left))
     staying = {outcome.recipient for outcome in left}
-    return Judgement(
-        left[0].message if left else arrival.message,
-        arrival.envelope.to(*(recipient for recipient in arrival.envelope.recipients if recipient in staying)),
-        discard=not left,
-        hold="; ".join(dict.fromkeys(o.reason for o in held)) if held else None,
-    )
+    envelope = arrival.envelope.to(*(recipient for recipient in arrival.envelope.recipients if recipient in staying))
+    hold = "; ".join(dict.fromkeys(held)) if held else None
+    return Judgement(left[0].message, envelope, hold=hold, outcomes=all_of_them)
 
 
 def foretold(outcomes: Sequence[Outcome]) -> Reply | None:
@@ -103,11 +102,13 @@ def foretold(outcomes: Sequence[Outcome]) -> Reply | None:
 
     A preview that failed tells nothing. Neither does one that refuses for some: that is the port's to do.
     """
-    told = [o for o in outcomes if o.failure is None]
-    if deferred := [o.reply for o in told if o.fate is Fate.DEFERRED and o.reply]:
-        return one_reply(deferred)
+    each = [outcome for outcome in outcomes if outcome.recipient]
+    told = [outcome for outcome in each if outcome.failure is None]
+    deferred = [o.reply for o in told if o.fate is Fate.DEFERRED and o.reply]
     rejected = [o.reply for o in told if o.fate is Fate.REJECTED and o.reply]
-    return one_reply(rejected) if rejected and len(rejected) == len(outcomes) else None
+    if not deferred and (not rejected or len(rejected) < len(each)):
+        return None
+    return one_reply(deferred or rejected)
 
 
 def _differing(outcomes: Sequence[Outcome]) -> str:

@@ -189,6 +189,13 @@ def test_a_preview_tells_the_refusal_of_the_state_that_is_stored(door):
     assert str(each.judges("desk@lists.test").reply) == "550 5.7.1 It is open already"
 
 
+def test_what_was_foreseen_may_have_changed_when_the_port_decides(door):
+    each = door(DESK, previewed=["handler"])
+    assert each.judges("desk@lists.test").passes
+    each.brings("desk@lists.test", ident="4bXyz2")
+    assert each.brings("desk@lists.test") == ["550 5.7.1 It is open already"]
+
+
 def test_a_preview_makes_no_edit_but_later_previews_see_it_as_the_port_will(door):
     check = "@stateless\ndef check(mail):\n    if mail.message['X-Mark']: raise Reject(550, '5.7.1', 'Marked')"
     found = door(sources={"mark": MARK, "check": check}, previewed=["mark", "check"]).judges("x@lists.test")
