@@ -15,6 +15,11 @@ JOURNAL = "time=2026-11-21T10:49:20.555Z level=info log=penstock.journal queue_i
             ['policy: refused with 550 5.7.1 We need \\"no\\" watches'],
         ),
         (
+            JOURNAL.replace("queue_id", "door=milter queue_id") + 'fate=rejected handler=policy reply="550 No" ms=0.3',
+            ["policy: refused with 550 No, before the queue"],
+        ),
+        (JOURNAL.replace("queue_id", "door=milter queue_id") + "fate=passes edited_by=attachments ms=0.9", []),
+        (
             JOURNAL + 'fate=held handler=policy reason="refused (550 5.7.1 No), but <bob@a.test> is not verified" ms=1',
             ["policy: held; refused (550 5.7.1 No), but is not verified"],
         ),

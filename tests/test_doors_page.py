@@ -29,9 +29,9 @@ def blocks(language: str) -> list[str]:
 def test_the_configuration_loads_as_it_stands() -> None:
     [text] = blocks("toml")
     routers = load_routers(from_table({**tomllib.loads(text), "routing": {"host": r"lists\.test"}}))
-    assert [handler.name for handler in routers.alone.handlers] == ["policy"]
+    assert [handler.name for handler in routers.alone.handlers] == ["policy", "attachments"]
     assert [handler.name for handler in routers.previews.handlers] == ["tea"]
-    assert [handler.name for handler in routers.filter.handlers] == ["attachments", "tea", "autoreply"]
+    assert [handler.name for handler in routers.filter.handlers] == ["tea", "autoreply"]
 
 
 def test_the_handlers_need_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

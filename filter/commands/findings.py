@@ -11,7 +11,7 @@ import re
 import socket
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,7 +25,7 @@ from ..port.endpoint import Endpoint
 from ..routing import Router, Routers
 from ..service import reason
 from ..store import Store, StoreError
-from .refusing import refuses
+from .refusing import decides, refuses
 from .stores import missing_file, opened
 
 Level = Literal["ok", "warning", "error"]
@@ -52,6 +52,7 @@ def in_handlers(settings: Settings, routers: Routers) -> Iterator[Finding]:
         told = "what they refuse for all of a message's recipients is told there"
         yield Finding("ok", "handlers", f"previewed before the queue: {_names(routers.previews.handlers)}; {told}")
     behind = [handler for handler in routers.filter.handlers if handler not in routers.previews.handlers]
+    yield from _previewed_without(routers, behind)
     for handler in behind:
         for function in handler.at_rcpt:
             yield Finding(
@@ -67,6 +68,20 @@ def in_handlers(settings: Settings, routers: Routers) -> Iterator[Finding]:
             "name it in [milter] handlers too, and senders are told before the queue"
             + ("" if settings.filter.authserv_ids else "; or name in [filter] authserv_ids who verifies senders"),
         )  # fmt: skip
+
+
+def _previewed_without(routers: Routers, behind: Sequence[Handler]) -> Iterator[Finding]:
+    """Previews that do not know all: stateless functions of the port run before them, and may decide."""
+    order = routers.filter.handlers
+    for handler in routers.previews.handlers:
+        earlier = behind if handler.routes else [each for each in behind if order.index(each) < order.index(handler)]
+        if unseen := [each for each in earlier if each.stateless and decides(each)]:
+            yield Finding(
+                "warning", "handlers",
+                f"{handler.name} is previewed before the queue without what {_names(unseen)} does before it behind "
+                "the queue: it may refuse there what it would not refuse here",
+                f"name {', '.join(each.path for each in unseen)} in [milter] handlers too",
+            )  # fmt: skip
 
 
 def _names(handlers: Iterable[Handler]) -> str:

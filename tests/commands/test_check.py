@@ -200,6 +200,15 @@ def test_a_handler_before_the_queue_alone(penstock_in: Any) -> None:
     assert sockets == [f"unix:{penstock_in.folder}/{door}.sock" for door in ("filter", "milter")]
 
 
+def test_a_preview_that_does_not_know_what_runs_before_it(penstock_in: Any) -> None:
+    names = [penstock_in.module(TELLING), "penstock.handlers.tea", penstock_in.module(HARMLESS)]
+    penstock_in.configure(*names, milter=["penstock.handlers.tea"])
+    finding, _ = found(penstock_in, "handlers", "warning")
+    assert finding["text"].startswith(f"tea is previewed before the queue without what {names[0]} does")
+    penstock_in.configure(*names, milter=names[:2])
+    assert found(penstock_in, "handlers", "warning") == []
+
+
 def test_states_before_the_queue_alone(penstock_in: Any) -> None:
     penstock_in.configure(milter=["penstock.handlers.tea"])
     (finding,) = found(penstock_in, "handlers", "error")

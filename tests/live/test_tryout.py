@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from penstock.filter.testing.site import Site
-from penstock.filter.testing.tryout.cases import CONFIGURATION, OWNED, Arrives, Case
+from penstock.filter.testing.tryout.cases import CONFIGURATION, MILTER, OWNED, Arrives, Case
 from penstock.filter.testing.tryout.trial import put_to_the_test
 from penstock.postfix.private import until
 
@@ -23,7 +23,8 @@ def test_once_shows_every_case_and_all_are_right() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All 8 came out as they should." in done.stdout
     assert "attachments: replace invoice.pdf.exe" in done.stdout
-    assert "policy: refused with 550 5.7.1 We need no watches" in done.stdout
+    assert "policy: refused with 550 5.7.1 We need no watches, before the queue" in done.stdout
+    assert "told  550 5.7.1 Join first" in done.stdout
     assert "autoreply: a letter to <bob@example.test>" in done.stdout
     assert not folder_of(done.stdout).exists()
 
@@ -77,7 +78,7 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def site(make_site: Callable[..., Site]) -> Site:
-    return make_site(filter=CONFIGURATION, owned=(OWNED,))
+    return make_site(filter=CONFIGURATION, milter=MILTER, owned=(OWNED,))
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,12 @@ def site(make_site: Callable[..., Site]) -> Site:
             Case("", "bob@a.test", "dan@b.test", "x", did=("policy: held",), arrives=(Arrives("dan@b.test"),)),
             "this was to happen: policy: held",
         ),
+        (
+            Case("", "bob@a.test", "dan@b.test", "x", refused="550 No", arrives=(Arrives("dan@b.test"),)),
+            "it was to be 550 No, not taken",
+        ),
     ],
-    ids=["another deed", "another content", "a delivery too many", "a deed missing"],
+    ids=["another deed", "another content", "a delivery too many", "a deed missing", "taken"],
 )
 def test_what_comes_out_otherwise_is_told(
     site: Site, case: Case, complaint: str, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ import click
 from ....postfix.private import PostfixError
 from ..site import Site
 from . import page
-from .cases import CASES, CONFIGURATION, OWNED
+from .cases import CASES, CONFIGURATION, MILTER, OWNED
 from .trial import put_to_the_test
 
 
@@ -43,7 +43,7 @@ def main(once: bool) -> None:
 
 def _try_out(folder: Path, once: bool) -> int:
     click.echo("Starting a private Postfix and penstock beside it …\n")
-    with Site(folder, filter=CONFIGURATION, owned=(OWNED,)) as site:
+    with Site(folder, filter=CONFIGURATION, milter=MILTER, owned=(OWNED,)) as site:
         click.echo(page.opening(site))
         wrong = _show(site)
         click.echo(page.ending(site, wrong, len(CASES)))

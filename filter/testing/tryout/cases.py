@@ -12,12 +12,7 @@ from typing import Final, Literal
 OWNED: Final = "lists.test"
 
 CONFIGURATION: Final = r"""
-handlers = [
-    "penstock.handlers.policy",
-    "penstock.handlers.attachments",
-    "penstock.handlers.autoreply",
-    "penstock.handlers.tea",
-]
+handlers = ["penstock.handlers.autoreply", "penstock.handlers.tea"]
 
 [routing]
 host = 'lists\.test'
@@ -32,7 +27,12 @@ text = "We need no watches"
 name = "Ann"
 text = "I am on the river until Monday."
 """
-"""What follows in `[filter]`: the handlers and their options."""
+"""What follows in `[filter]`: the handlers behind the queue, and the options of all."""
+
+MILTER: Final = """
+handlers = ["penstock.handlers.policy", "penstock.handlers.attachments", "penstock.handlers.tea"]
+"""
+"""What follows in `[milter]`: the two that keep nothing, and a list, whose refusals are told there as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Case:
     """One message. `recipient` is None for an answer to the letter that came last.
 
     `outside` mail comes from a stranger, whose address may be forged; other mail from this host. `did` are the
-    deeds of handlers, as `deeds` tells them.
+    deeds of handlers, as `deeds` tells them. `refused` is the reply that its client hears, where it is not taken.
     """
 
     title: str
@@ -64,6 +64,7 @@ class Case:
     outside: bool = True
     attachment: bool = False
     did: tuple[str, ...] = ()
+    refused: str = ""
     arrives: tuple[Arrives, ...] = ()
 
     def content(self, number: int, recipient: str) -> bytes:
@@ -107,16 +108,16 @@ CASES: Final = (
         arrives=(Arrives("dan@office.test", "rewritten", "Programs are not accepted here", "TVqQAAMAAAA"),),
     ),
     Case(
-        "A colleague's message is refused, and the colleague is told",
-        *("eve@office.test", "dan@office.test", "Cheap watches"),
-        outside=False,
-        did=("policy: refused with 550 5.7.1 We need no watches",),
-        arrives=(Arrives("eve@office.test", "letter", "550 5.7.1"),),
+        "The firewall refuses before the queue: the client is told while it waits",
+        *("mallory@example.test", "dan@office.test", "Cheap watches"),
+        did=("policy: refused with 550 5.7.1 We need no watches, before the queue",),
+        refused="550 5.7.1 We need no watches",
     ),
     Case(
-        "A stranger's is refused, too: held, and nobody told, for the address may be forged",
-        *("bob@example.test", "dan@office.test", "Cheap watches"),
-        did=("policy: held; refused (550 5.7.1 We need no watches), but the sender is not verified",),
+        "What the list would refuse behind the queue is told before it, too",
+        *("mallory@example.test", "tea@lists.test", "Dear members"),
+        did=("tea: refused with 550 5.7.1 Join first, or you are a member already, before the queue",),
+        refused="550 5.7.1 Join first, or you are a member already",
     ),
     Case(
         "Ann is away: her mail arrives, and its sender has an answer",

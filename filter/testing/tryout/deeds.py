@@ -37,10 +37,11 @@ def _deeds(line: dict[str, str]) -> Iterator[str]:
 
 def _fate(handler: str, line: dict[str, str]) -> Iterator[str]:
     match line.get("fate"):
-        case "sent":
+        case "sent" | "passes":
             return
         case "rejected":
-            yield f"{handler}: refused with {line.get('reply', '')}"
+            where = ", before the queue" if line.get("door") == "milter" else ""
+            yield f"{handler}: refused with {line.get('reply', '')}{where}"
         case "consumed":
             yield f"{handler}: {line.get('state', '').replace('>', ' → ')}"
         case fate:

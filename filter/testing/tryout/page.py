@@ -19,9 +19,11 @@ _DELIVERED = {"same": "octet for octet as it was sent", "rewritten": "rewritten"
 
 
 def opening(site: Site) -> str:
+    takes, back = site.postfix.smtp_port, site.postfix.reinject_port
     return (
-        f"Postfix takes mail on 127.0.0.1:{site.postfix.smtp_port}, hands it to penstock over a unix socket, takes it "
-        f"back\non 127.0.0.1:{site.postfix.reinject_port}, and delivers it to a sink. All of it in {site.folder}.\n"
+        f"Postfix takes mail on 127.0.0.1:{takes}, and asks penstock as its milter before it queues it. Out of the\n"
+        f"queue it hands mail to penstock's filter, takes it back on 127.0.0.1:{back}, and delivers it to a sink.\n"
+        f"All of it in {site.folder}.\n"
     )
 
 
@@ -32,7 +34,7 @@ def block(number: int, case: Case, outcome: Outcome) -> str:
         f"{_sign(not outcome.wrong)} {number}. {case.title}",
         _line("in", f'<{case.sender}> to <{outcome.recipient}>, {origin}: "{case.subject}"'),
         *(_line("did" if not at else "", deed) for at, deed in enumerate(outcome.did or ["nothing, it may pass"])),
-        *_deliveries(case, outcome),
+        *([_line("told", outcome.refused)] if outcome.refused else _deliveries(case, outcome)),
         *(_line("WRONG", text) for text in outcome.wrong),
     ]
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import smtplib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a case: to whom it went, how, and all that is not as it must be."""
+    """What came of a case: to whom it went, how, and all that is not as it must be. `refused` is a reply to it."""
 
     recipient: str
     sent: bytes
     did: Sequence[str]
     arrived: Sequence[Delivery]
     wrong: Sequence[str]
+    refused: str = ""
 
 
 def put_to_the_test(site: Site, case: Case, number: int) -> Outcome:
@@ -34,10 +36,11 @@ def put_to_the_test(site: Site, case: Case, number: int) -> Outcome:
     (site.folder / "sent").mkdir(exist_ok=True)
     (site.folder / "sent" / f"{number}.eml").write_bytes(sent)
     logged, before = len(site.log()), len(site.sink.deliveries)
-    site.submit(case.sender, recipient, sent, stranger=case.outside)
+    refused = _submit(site, case, recipient, sent)
     _settle(site, before + len(case.arrives), logged, len(case.did))
     did, arrived = deeds(site.log()[logged:]), site.sink.deliveries[before:]
-    return Outcome(recipient, sent, did, arrived, [*_wrong_deeds(case, did), *_wrong_mail(case, arrived, sent)])
+    wrong = [*_wrong_reply(case, refused), *_wrong_deeds(case, did), *_wrong_mail(case, arrived, sent)]
+    return Outcome(recipient, sent, did, arrived, wrong, refused)
 
 
 def kind_of(delivery: Delivery, sent: bytes) -> str:
@@ -46,6 +49,16 @@ def kind_of(delivery: Delivery, sent: bytes) -> str:
     if got == sent:
         return "same"
     return "rewritten" if Message(got)["Message-ID"] == Message(sent)["Message-ID"] else "letter"
+
+
+def _submit(site: Site, case: Case, recipient: str, sent: bytes) -> str:
+    """Send it; the reply that refuses it, or ""."""
+    try:
+        site.submit(case.sender, recipient, sent, stranger=case.outside)
+    except smtplib.SMTPResponseException as error:
+        text = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+        return f"{error.smtp_code} {text}"
+    return ""
 
 
 def _settle(site: Site, deliveries: int, logged: int, did: int) -> None:
@@ -62,6 +75,10 @@ def _answer_address(site: Site) -> str:
     letters = [delivery for delivery in site.sink.deliveries if delivery.sender == ""]
     found = Message(letters[-1].content).addresses("From") if letters else []
     return found[0].addr if found else "nobody@lists.test"
+
+
+def _wrong_reply(case: Case, refused: str) -> list[str]:
+    return [] if refused == case.refused else [f"it was to be {case.refused or 'taken'}, not {refused or 'taken'}"]
 
 
 def _wrong_deeds(case: Case, did: Sequence[str]) -> list[str]:
