@@ -10,6 +10,7 @@ and then, its connection closed, so that a handler that never returns holds no l
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -193,6 +194,9 @@ class Work:
         return self._database.reading() if self._connection is None else nullcontext(self._connection)
 
     def _apply(self, connection: Connection) -> None:
+        for key, conversation in self._read.items():
+            if key not in self.kept.moves:
+                check_unchanged(connection, conversation)
         for conversation in self.kept.moves.values():
             store_conversation(connection, conversation, self._now)
         for digest in self.kept.used:
@@ -220,11 +224,21 @@ def conversation_of(row: Any) -> Conversation:
     )  # fmt: skip
 
 
+def check_unchanged(connection: Connection, conversation: Conversation) -> None:
+    """Raises Clash where a conversation is not as it was read: what was decided on it would come too late."""
+    found = connection.execute(select(conversations.c.version).where(*_is(conversation.key))).scalar()
+    if (found or 0) != conversation.version:
+        raise Clash(f"{conversation.key} was changed by another")
+
+
 def store_conversation(connection: Connection, conversation: Conversation, now: datetime) -> None:
-    """Write the conversation over the version that it was read as. Raises Clash if that is not there any more."""
+    """Write the conversation over the version that it was read as. Raises Clash if that is not there any more.
+
+    A new row begins with a random version: one that was deleted and made anew must not look like the old one.
+    """
     values = {
         "state": conversation.state,
-        "version": conversation.version + 1,
+        "version": (conversation.version or secrets.randbits(30)) + 1,
         "deadline": when(conversation.deadline),
         "blanks": dict(conversation.blanks),
         "changed": when(now),

@@ -74,8 +74,7 @@ def test_a_conversation_takes_each_step_once(door, plain, services):
     at_once(ports, 24, plain, "x@lists.test")
     subjects = sorted(subject for _, subject in ports[0].letters)
     assert subjects == ["1", "2", "3", *["more"] * 21]
-    [conversation] = ports[0].store.conversations()
-    assert (conversation.state, conversation.version) == ("THREE", 3)
+    assert [conversation.state for conversation in ports[0].store.conversations()] == ["THREE"]
 
 
 @pytest.mark.parametrize("services", [1, 2])
