@@ -1,9 +1,9 @@
 """Timers: what falls due in conversations, whoever's turn it is.
 
-A deadline runs once, whatever the number of workers and hosts: its transaction checks the version that
-it was read as, and the loser finds that there is nothing to do. A deadline that passed while nothing
-was running runs late. One that takes too long is given up like any run: it may hold the store's only
-write transaction, and all the others wait behind it.
+A deadline runs once, whatever the number of workers and hosts: who finds it first puts it off, in a transaction that
+checks the version, and only then runs its function. So it runs again where a function fails, or where the process
+dies in it. A deadline that passed while nothing was running runs late. One that takes too long is given up like any
+run: it may hold the store's only write transaction, and all the others wait behind it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .run import Run, Surroundings
 from .store import Clash, Store, Work, is_store_failure
 from .tokens import Tokens
 from .verdict import Verdict
-from .watch import run_apart
+from .watch import GivenUp, run_apart
 
 log = logging.getLogger("penstock")
 
 RETRY: Final = timedelta(minutes=5)
-"""After how long a timer function that failed is tried again."""
+"""After how long a timer function that failed is tried again: so far a deadline is put off while it runs."""
 
 
 class Timers:
@@ -46,7 +46,11 @@ class Timers:
         self._tokens = tokens
         self._clock = clock
         self._letters_ready = letters_ready
-        self._limit = settings.service.handler_time_limit.total_seconds()
+        limit = settings.service.handler_time_limit
+        self._limit = limit.total_seconds()
+        self._put_off = max(RETRY, 2 * limit)
+        self.abandoned = 0
+        """Runs that were given up and have not ended: each keeps a thread."""
 
     def run_due(self) -> int:
         """Run all deadlines that have come; returns how many ran. A failure is logged and tried again later.
@@ -57,28 +61,40 @@ class Timers:
         return sum(self._run(self._handlers[conversation.key.handler], conversation) for conversation in due)
 
     def _run(self, handler: Handler, due: Conversation) -> bool:
-        work = self._store.work(self._clock.now())
+        now = self._clock.now()
+        claimed = self._store.claim_conversation(due, now + self._put_off, now)
+        if claimed is None:
+            return False
+        work = self._store.work(now)
         try:
             found = work.conversation(due.key)
-            if found.version != due.version:
+            if found.version != claimed.version:
                 return False
-            run_apart(lambda: self._call(handler, found, work), self._limit, work.abandon)
+            found = replace(found, deadline=due.deadline)
+            run_apart(lambda: self._call(handler, found, work), self._limit, work.abandon, self._returned)
             work.keep()
             work.commit([], [], "", "")
         except Clash:
             return False
+        except GivenUp:
+            self.abandoned += 1
+            log.error("handler=%s: the timer of %s runs again in %s", handler.name, due.key, self._put_off)
+            return False
         except BaseException as error:
             if is_store_failure(error) or isinstance(error, KeyboardInterrupt):
                 raise
-            log.exception("handler=%s: the timer of %s failed; it runs again in %s", handler.name, due.key, RETRY)
-            work.close()
-            self._postpone(due)
+            log.exception(
+                "handler=%s: the timer of %s failed; it runs again in %s", handler.name, due.key, self._put_off
+            )
             return False
         finally:
             work.close()
         if work.kept.letters:
             self._letters_ready()
         return True
+
+    def _returned(self) -> None:
+        self.abandoned -= 1
 
     def _call(self, handler: Handler, found: Conversation, work: Work) -> None:
         now = self._clock.now()
@@ -104,14 +120,3 @@ class Timers:
             raise HandlerError(f"{handler.name}.{function.__name__} is a timer: it returns a state, not {verdict_!r}")
         after = replace(found, deadline=None) if to is None else moved(handler, found, to, found.blanks, now)
         work.effects.moves.setdefault(found.key, after)
-
-    def _postpone(self, due: Conversation) -> None:
-        work = self._store.work(self._clock.now())
-        try:
-            work.effects.moves[due.key] = replace(due, deadline=self._clock.now() + RETRY)
-            work.keep()
-            work.commit([], [], "", "")
-        except Clash:
-            pass  # someone else moved it on
-        finally:
-            work.close()

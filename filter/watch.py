@@ -106,10 +106,13 @@ class Watch:
             run.given_up.set()
 
 
-def run_apart(function: Callable[[], Result], seconds: float, give_up: Callable[[], None]) -> Result:
+def run_apart(
+    function: Callable[[], Result], seconds: float, give_up: Callable[[], None], late: Callable[[], None] = lambda: None
+) -> Result:
     """What `function` returns or raises in a thread of its own: for who has no client that waits, but other work.
 
-    If it does not end within `seconds`, `give_up` is called, and GivenUp raised at once, whether it ever ends or not.
+    If it does not end within `seconds`, `give_up` is called, and GivenUp raised at once; `late` is called in the other
+    thread when it ends after all.
     """
     outcome: Future[Result] = Future()
 
@@ -124,6 +127,7 @@ def run_apart(function: Callable[[], Result], seconds: float, give_up: Callable[
     if not wait([outcome], seconds).done:
         _log_stack(thread.ident or 0, seconds)
         give_up()
+        outcome.add_done_callback(lambda ended: late())
         raise GivenUp
     return outcome.result()
 

@@ -61,7 +61,6 @@ class Server:
         self._bound: list[Listener] = []
         self._listeners: list[Listener] = []
         self._sessions: set[Session] = set()
-        self._past_messages = 0
         self._changed = threading.Condition()
         self._stopping = False
         self._acceptor: threading.Thread | None = None
@@ -77,12 +76,6 @@ class Server:
     def sessions(self) -> int:
         """How many sessions there are."""
         return len(self._sessions)
-
-    @property
-    def messages(self) -> int:
-        """How many messages were answered so far."""
-        with self._changed:
-            return self._past_messages + sum(session.messages for session in self._sessions)
 
     def start(self) -> None:
         """Bind, listen, and serve in threads of its own. Raises OSError or ValueError, with nothing left bound."""
@@ -204,9 +197,7 @@ class Server:
 
     def _forget(self, session: Session) -> None:
         with self._changed:
-            if session in self._sessions:
-                self._sessions.remove(session)
-                self._past_messages += session.messages
+            self._sessions.discard(session)
             self._changed.notify_all()
 
     def _peer(self, listener: Listener, address: Any) -> Peer:

@@ -60,8 +60,6 @@ class Session:
         self._open = True
         self.lines = 0
         """Command lines so far."""
-        self.messages = 0
-        """Messages so far."""
 
     def run(self) -> None:
         """Talk until the client leaves, misbehaves or vanishes, or the server drains. Never raises."""
@@ -257,7 +255,6 @@ class Session:
             arrival = Arrival(envelope, message, self._peer.listener, self._hello or "", self._lmtp)
             for reply in self._door.outcome(arrival, self._give_up):
                 self._answer(reply)
-            self.messages += 1
         except TooLong:
             self._answer_message(replies.TOO_BIG)
         except NoRoom as error:

@@ -56,8 +56,8 @@ class Worker:
 
 
 @dataclass
-class Tally:
-    """What all crews have come to: the messages of workers that are gone, and how often one was replaced."""
+class Past:
+    """What has been: the messages of workers that are gone, and how often one was replaced."""
 
     messages: int = 0
     restarts: int = 0
@@ -67,7 +67,7 @@ class Crew:
     """The workers of one configuration. To be looked at again and again."""
 
     def __init__(
-        self, settings: Settings, doors: Doors, board: Board, tally: Tally,
+        self, settings: Settings, doors: Doors, board: Board, past: Past,
         strangers: Callable[[], Sequence[socket.socket]],
     ) -> None:  # fmt: skip
         """Nobody works yet. `strangers` are what a new child must not hold."""
@@ -79,7 +79,7 @@ class Crew:
         self._was_ready = False
         self._doors = doors
         self._board = board
-        self._tally = tally
+        self._past = past
         self._strangers = strangers
         self._early_deaths = 0
         self._next_start = 0.0
@@ -155,11 +155,11 @@ class Crew:
     def _bury(self, worker: Worker, now: float) -> None:
         _show_stacks(worker)
         self.workers.remove(worker)
-        self._tally.messages += worker.place.figures.messages
+        self._past.messages += worker.place.figures.messages
         self._board.give_back(worker.place)
         if worker.dismissed:
             return
-        self._tally.restarts += 1
+        self._past.restarts += 1
         self.failed = self.failed or not self._was_ready
         young = not worker.ready or now - worker.born < OF_AGE
         self._early_deaths = self._early_deaths + 1 if young else 0
@@ -183,7 +183,7 @@ class Crew:
         if self.ready:
             for worker in self.workers:
                 if worker.leaving and worker.ends is None:
-                    self._tally.restarts += 1
+                    self._past.restarts += 1
                     self._dismiss(worker)
 
     def _hire(self) -> None:
@@ -194,11 +194,11 @@ class Crew:
         self.workers.append(Worker(child, place, stacks))
 
 
-def total(crews: Iterable[Crew], tally: Tally) -> Figures:
+def total(crews: Iterable[Crew], past: Past) -> Figures:
     """The figures of all workers, with the messages of those that are gone."""
     figures = [worker.place.figures for crew in crews for worker in crew.workers]
     return Figures(
-        tally.messages + sum(each.messages for each in figures),
+        past.messages + sum(each.messages for each in figures),
         sum(each.sessions for each in figures),
         sum(each.abandoned for each in figures),
     )

@@ -17,6 +17,7 @@ from ..port import Limits, Reinjector, Server
 from ..routing import Routers
 from ..spool import Spool
 from ..store import Store, is_store_failure
+from ..tally import MESSAGES
 from ..timers import Timers
 from .board import Figures
 from .courier import Courier
@@ -91,7 +92,7 @@ class Service:
     def figures(self) -> Figures:
         """What it has done, and has under way."""
         sessions = self._server.sessions + (self._milter.sessions if self._milter is not None else 0)
-        return Figures(self._server.messages, sessions, self.pipeline.abandoned)
+        return Figures(MESSAGES.value, sessions, self.pipeline.abandoned + self._timers.abandoned)
 
     def _chores(self) -> None:
         swept = float("-inf")

@@ -17,7 +17,7 @@ from typing import Final
 from ...systemd.notify import Notifier
 from ..config import Settings, short_name
 from .board import Board
-from .crew import GRACE, Crew, Tally, total
+from .crew import GRACE, Crew, Past, total
 from .failure import CannotStart
 from .reload import Reload
 from .rights import rights
@@ -50,7 +50,7 @@ class Supervisor:
         self._load = load
         self._settings = load()
         self._board = Board()
-        self._tally = Tally()
+        self._past = Past()
         self._sockets = Sockets(adopted(passed, self._settings.filter.listen))
         self._notifier = notifier or Notifier()
         self._crews: list[Crew] = []  # the first one serves, the others drain
@@ -165,9 +165,9 @@ class Supervisor:
     def _status(self) -> str:
         """The figures, on one line."""
         crews = self._all_crews()
-        done = total(crews, self._tally)
+        done = total(crews, self._past)
         workers = sum(len(crew.workers) for crew in crews)
-        figures = f"{done.sessions} sessions, {done.messages} messages, {self._tally.restarts} restarts"
+        figures = f"{done.sessions} sessions, {done.messages} messages, {self._past.restarts} restarts"
         return f"{workers} workers, {figures}{self._note}"
 
     # -- children
@@ -175,7 +175,7 @@ class Supervisor:
     def _hire(self, settings: Settings) -> Crew:
         """A crew for a configuration whose sockets are open."""
         doors = self._sockets.doors(settings)
-        return Crew(settings, doors, self._board, self._tally, lambda: self._strangers(settings.filter.listen))
+        return Crew(settings, doors, self._board, self._past, lambda: self._strangers(settings.filter.listen))
 
     def _strangers(self, addresses: Collection[str]) -> list[socket.socket]:
         """What a new child must not hold, or its end would not come: lifelines, and sockets other than at `addresses`.

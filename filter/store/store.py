@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert, select
@@ -18,6 +19,7 @@ from ..receipt import Receipt
 from ..spool import Spool
 from ..verdict import Reply
 from . import contents, held, outbox, receipts, schemas, work
+from .failures import Clash
 from .ledger import LedgerBook
 from .opening import CONNECTIONS, open_databases
 from .rows import when
@@ -179,6 +181,18 @@ class Store:
         with self._database.reading() as connection:
             rows = connection.execute(wanted.order_by(c.deadline).limit(most)).mappings()
             return [work.conversation_of(row) for row in rows]
+
+    def claim_conversation(self, due: Conversation, until: datetime, now: datetime) -> Conversation | None:
+        """Put the deadline of a due conversation off, so that nobody else finds it due; None where another was first.
+
+        Returns the conversation as it is stored now.
+        """
+        claimed = replace(due, deadline=until)
+        try:
+            self._database.apply([due.key], lambda connection: work.store_conversation(connection, claimed, now))
+        except Clash:
+            return None
+        return replace(claimed, version=due.version + 1)
 
     def held(self) -> list[held.HeldMail]:
         """All held mail, oldest first."""
