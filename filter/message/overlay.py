@@ -145,6 +145,8 @@ class Overlay:
         """The header in pieces, closed by an empty line; `main` for the message's own, whose fields are named."""
         if any(True for _ in self.order(index)):
             yield Keep(index.start, index.first)   # without a field behind them these lines would be text
+            if index.source.cut(index.start, index.first)[-1:] not in (b"", b"\r", b"\n"):
+                yield Put(eol, head=main)          # the source ends within them
         at, behind = index.first, len(index.matches)
         for number in sorted({*self.changes, *self.added} - {behind}):
             match = index.matches[number]

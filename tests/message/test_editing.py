@@ -155,6 +155,7 @@ class TestFields:
             (b"\nBody", b"X: 1\n\nBody"),
             (b"A: 1", b"A: 1\r\nX: 1\r\n\r\n"),
             (b"A: 1\nBody", b"A: 1\nX: 1\n\nBody"),
+            (b"From ann", b"From ann\r\nX: 1\r\n\r\n"),
             (b"From ann\nA: 1\r\r", b"From ann\nA: 1\rX: 1\r\n\r"),
             (b"A: 1\r\rBody", b"A: 1\rX: 1\r\n\rBody"),
         ],
