@@ -25,9 +25,16 @@ def cluster() -> Iterator[Cluster]:
     cluster.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What asks for a `database` runs on SQLite, or on all that its module names in DATABASES."""
+    given = [marker.args[0] for marker in metafunc.definition.iter_markers("parametrize")]
+    if "database" in metafunc.fixturenames and "database" not in given:
+        metafunc.parametrize("database", getattr(metafunc.module, "DATABASES", ["sqlite"]), indirect=True)
+
+
+@pytest.fixture
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
-    """Make an empty database; returns its URL. Every test that asks for it runs on both kinds."""
+    """Make an empty database of the kind that is asked for; returns its URL."""
     if request.param == "postgresql":
         cluster: Cluster = request.getfixturevalue("cluster")
         return cluster.place

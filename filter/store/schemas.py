@@ -135,7 +135,7 @@ def check(found: list[Found]) -> None:
 
 def make(branch: Branch, connection: Connection) -> None:
     """Make the tables that are missing, and say that they are as the code has them."""
-    branch.metadata.create_all(connection)
+    branch.metadata.create_all(connection, checkfirst=branch.head is None)  # to look at each takes long
     if branch.head is not None:
         table = branch.version_table
         table.create(connection, checkfirst=True)

@@ -8,6 +8,8 @@ from penstock.filter.store import StoreError
 from penstock.filter.verdict import Reply
 from penstock.filter.watch import GivenUp
 
+DATABASES = ["sqlite", "postgresql"]
+
 LATER = Reply(451, "4.3.0", "later")
 NEVER = Reply(552, "5.3.4", "too large")
 

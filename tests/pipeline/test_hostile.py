@@ -10,6 +10,8 @@ from penstock.filter.watch import GivenUp
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+DATABASES = ["sqlite", "postgresql"]
+
 REFUSING = """
 @route("no@{host}")
 def START(mail):

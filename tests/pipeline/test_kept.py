@@ -7,6 +7,8 @@ from penstock.filter.config import duration
 from penstock.filter.envelope import Client, Envelope
 from sqlalchemy import select
 
+DATABASES = ["sqlite", "postgresql"]
+
 NOTES = """
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 

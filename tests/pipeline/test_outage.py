@@ -11,6 +11,8 @@ from penstock.filter.store import postgresql, sqlite
 from penstock.filter.testing.cluster import Cluster
 from sqlalchemy import create_engine, event, text
 
+DATABASES = ["sqlite", "postgresql"]
+
 HANDLER = """
 from sqlalchemy import text
 

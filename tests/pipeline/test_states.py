@@ -2,6 +2,8 @@
 
 import pytest
 
+DATABASES = ["sqlite", "postgresql"]
+
 COUNTER = """
 STATE_KEY = "{name}"
 

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
+DATABASES = ["sqlite", "postgresql"]
+
 STEPS = """
 STATE_KEY = "{name}"
 

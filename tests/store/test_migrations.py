@@ -11,6 +11,8 @@ from penstock.filter.store import Store, StoreError, schemas, upgrading
 from penstock.filter.store.schemas import State
 from sqlalchemy import Column, Integer, MetaData, String, Table, Text, inspect
 
+DATABASES = ["sqlite", "postgresql"]
+
 FIRST = """
 import sqlalchemy as sa
 from alembic import op
