@@ -22,11 +22,23 @@ def judged(arrival: Arrival, found: Judgement, seconds: float) -> None:
     """Log a judgement, and the failures among what it rests on with their tracebacks."""
     if found.outcomes or found.previews:
         _failures(arrival, found)
-    if not journal.isEnabledFor(logging.INFO):
+    edited = bool(found.message.edits)
+    all_pass = found.passes and len(found.envelope.recipients) == len(arrival.envelope.recipients)
+    if (all_pass and not edited) or not journal.isEnabledFor(logging.INFO):
         return
-    for recipient in dict.fromkeys(arrival.envelope.recipients):
-        if found.fate(recipient) is not Fate.PASSES or found.message.edits:
-            line = {**_common(arrival.envelope, recipient), **_decided(arrival, found, recipient)}
+    message_id = arrival.message["Message-ID"]
+    editors = ",".join(dict.fromkeys(name for outcome in found.outcomes for name in outcome.edited_by))
+    for recipient, fate, outcome in found.shares(arrival.envelope.recipients):
+        if fate is not Fate.PASSES or edited:
+            line = {
+                **_common(arrival.envelope, recipient),
+                "message_id": message_id,
+                "fate": fate,
+                "handler": outcome.handler if outcome else None,
+                "edited_by": editors if edited else None,
+                "reason": found.hold or (outcome.reason if outcome else None),
+                "reply": str(found.reply) if found.reply else None,
+            }
             journal.info("%s ms=%.1f", pairs(line), seconds * 1000)
 
 
@@ -46,20 +58,6 @@ def _common(envelope: Envelope, recipient: Recipient) -> dict[str, str | None]:
         "queue_id": envelope.queue_id,
         "sender": f"<{envelope.reverse_path}>",
         "recipient": f"<{recipient.address}>",
-    }
-
-
-def _decided(arrival: Arrival, found: Judgement, recipient: Recipient) -> dict[str, str | None]:
-    """By whom, and why."""
-    last = found.deciding(recipient)
-    editors = dict.fromkeys(name for outcome in found.outcomes for name in outcome.edited_by)
-    return {
-        "message_id": arrival.message["Message-ID"],
-        "fate": found.fate(recipient),
-        "handler": last.handler if last else None,
-        "edited_by": ",".join(editors) if found.message.edits else None,
-        "reason": found.hold or (last.reason if last else None),
-        "reply": str(found.reply) if found.reply else None,
     }
 
 

@@ -6,8 +6,9 @@ the message and the envelope changed. What differs between recipients is the por
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .arrival import Arrival
 from .decision import Outcome
@@ -31,6 +32,14 @@ class Wants:
     body: bool = False
 
 
+class Share(NamedTuple):
+    """One recipient's share in a judgement. `outcome` is None where no handler saw the message for this one."""
+
+    recipient: Recipient
+    fate: Fate
+    outcome: Outcome | None
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What becomes of one message.
@@ -49,25 +58,32 @@ class Judgement:
     outcomes: tuple[Outcome, ...] = ()
     previews: tuple[Outcome, ...] = ()
 
-    def deciding(self, recipient: Recipient) -> Outcome | None:
-        """The outcome that this rests on for one recipient: the preview's only where it refuses the message.
-
-        A failure that is nobody's own, since outcomes differ, is everyone's.
-        """
-        told = [*self.outcomes, *(self.previews if self.reply else ())]
-        own = [o for o in told if o.recipient == recipient or (o.recipient is None and o.failure)]
-        return next((outcome for outcome in reversed(own) if outcome.fate is not Fate.PASSES), own[0] if own else None)
-
     @property
     def passes(self) -> bool:
         """Whether the message goes on into the queue, to be delivered."""
         return self.reply is None and not self.discard and self.hold is None
 
-    def fate(self, recipient: Recipient) -> Fate:
-        """What becomes of one of the arrival's recipients."""
+    def shares(self, recipients: Iterable[Recipient]) -> Iterator[Share]:
+        """What becomes of each of the arrival's recipients, and the outcome that this rests on; twins once.
+
+        That of a preview only where it refuses the message. A failure that is nobody's own, since outcomes differ, is
+        everyone's.
+        """
+        grounds: dict[Recipient | None, Outcome] = {}
+        for outcome in (*self.outcomes, *(self.previews if self.reply else ())):
+            if outcome.recipient is None and outcome.failure is None:
+                continue
+            if outcome.recipient not in grounds or outcome.fate is not Fate.PASSES:
+                grounds[outcome.recipient] = outcome
+        staying = frozenset(self.envelope.recipients)
+        for recipient in dict.fromkeys(recipients):
+            ground = grounds.get(None) or grounds.get(recipient)
+            yield Share(recipient, self._fate(stays=recipient in staying), ground)
+
+    def _fate(self, *, stays: bool) -> Fate:
         if self.reply is not None:
             return Fate.REJECTED if self.reply.is_permanent else Fate.DEFERRED
-        if self.discard or recipient not in self.envelope.recipients:
+        if self.discard or not stays:
             return Fate.DISCARDED
         return Fate.PASSES if self.hold is None else Fate.HELD
 

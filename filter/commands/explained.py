@@ -183,10 +183,9 @@ def _told_at_rcpt(recipient: Recipient, answer: Reply | Discard) -> Told:
 def _told_before(pipeline: Pipeline, arrival: Arrival, foreseen: Foreseen) -> Iterator[Told]:
     """What the milter decides for all that were taken at RCPT, or for those whom it drops."""
     judgement = foreseen.judgement
-    for recipient in arrival.envelope.recipients:
-        fate = judgement.fate(recipient)
+    for recipient, fate, ground in judgement.shares(arrival.envelope.recipients):
         if recipient not in foreseen.at_rcpt and fate is not Fate.PASSES:
-            outcome = judgement.deciding(recipient) or Outcome(recipient, arrival.message)
+            outcome = ground or Outcome(recipient, arrival.message)
             failed = f"{outcome.failure.handler} failed: {outcome.failure.error}" if outcome.failure else ""
             reason = f"before the queue: {judgement.hold or outcome.reason or failed}".removesuffix(": ")
             reply = judgement.reply or (HELD if fate is Fate.HELD else DISCARDED)

@@ -101,10 +101,9 @@ class Got:
 
     def judge(self, arrival: Arrival, judgement: Judgement) -> None:
         """The handlers before the queue decided."""
-        for recipient in arrival.envelope.recipients:
-            outcome = judgement.deciding(recipient) or Outcome(recipient, judgement.message)
+        for recipient, fate, ground in judgement.shares(arrival.envelope.recipients):
+            outcome = ground or Outcome(recipient, judgement.message)
             reason = judgement.hold or outcome.reason
-            fate = judgement.fate(recipient)
             self._outcomes[recipient.address] = replace(
                 outcome, recipient=recipient, fate=fate, reply=judgement.reply, reason=reason
             )

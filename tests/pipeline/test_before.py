@@ -8,8 +8,14 @@ from penstock import Message, Recipient
 from penstock.filter.config import from_table
 from penstock.filter.loading import LoadError, load_routers
 from penstock.filter.receipt import Fate
+from penstock.filter.store import StoreError, Work
+from penstock.filter.store.ledger import LedgerBook
+from penstock.filter.verdict import STORE_FAILED
 from penstock.filter.watch import GivenUp
 from sqlalchemy import text
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""Nothing is kept here, so that one kind of store tells as much as two."""
 
 MARK = """
 @stateless
@@ -77,7 +83,8 @@ def test_who_is_discarded_is_taken_out(door):
     found = door(before={"each": EACH}).judges(*to("fine", "dropped", "other"))
     assert found.passes
     assert addresses(found) == to("fine", "other")
-    assert [found.fate(Recipient(address)) for address in to("fine", "dropped")] == [Fate.PASSES, Fate.DISCARDED]
+    shares = found.shares(Recipient(address) for address in to("fine", "dropped"))
+    assert [share.fate for share in shares] == [Fate.PASSES, Fate.DISCARDED]
 
 
 def test_where_all_are_discarded_so_is_the_message(door):
@@ -268,6 +275,54 @@ def test_a_preview_knows_that_it_is_one(door):
     assert door(before={"alone": source}).judges("x@lists.test").passes
 
 
+def test_a_store_that_is_gone_defers_what_must_count_and_lets_previews_pass(door, monkeypatch):
+    """Who counts here alone cannot decide; of the others the port will, and Postfix keeps the mail until then."""
+
+    def gone(*given):
+        raise StoreError("gone")
+
+    count = "@stateless\ndef count(mail):\n    mail.ledger.add('seen')"
+    alone, both = door(before={"counter": count}), door(DESK, previewed=["handler"])
+    monkeypatch.setattr(LedgerBook, "add", gone)
+    monkeypatch.setattr(Work, "conversation", gone)
+    assert alone.judges("x@lists.test").reply is STORE_FAILED
+    assert both.judges("desk@lists.test").passes
+
+
+def test_a_refusal_whose_counts_cannot_be_written_is_a_deferral(door, monkeypatch):
+    def gone(*given):
+        raise StoreError("gone")
+
+    each = door(COUNTER, previewed=["handler"])
+    monkeypatch.setattr(LedgerBook, "add", gone)
+    assert each.judges("x@lists.test").reply is STORE_FAILED
+
+
+@pytest.mark.parametrize(("word", "line"), [
+    ("refused", 'fate=rejected handler=each_pipeline_N reply="550 5.7.1 Not this one"'),
+    ("held", "fate=held handler=each_pipeline_N reason=look"),
+    ("edited", "fate=passes edited_by=each_pipeline_N"),
+    ("dropped", "fate=discarded handler=each_pipeline_N reason=dropped"),
+    ("fine", None),
+])  # fmt: skip
+def test_the_journal_has_what_was_decided(door, word, line, caplog):
+    caplog.set_level(logging.INFO)
+    each = door(before={"each": EACH})
+    each.judges(*to(word))
+    told = [record.getMessage() for record in caplog.records if record.name == "penstock.journal"]
+    common = f"door=milter queue_id=4bXyz1 sender=<ann@example.org> recipient=<{word}@lists.test>"
+    expected = f"{common} message_id=<one@example.org> {line} ms="
+    expected = expected.replace("each_pipeline_N", each.settings.milter.handlers[0])
+    assert [text.startswith(expected) for text in told] == ([True] if line else [])
+
+
+def test_a_thousand_recipients_are_no_burden(door):
+    """Each is looked up, never searched for."""
+    recipients = [Recipient(f"r{number}@lists.test") for number in range(1000)]
+    found = door(before={"each": EACH}).judges(*recipients, "dropped@lists.test")
+    assert len(found.envelope.recipients) == 1000
+
+
 # Bounces of our own Postfix
 
 
@@ -346,6 +401,7 @@ def findings(tmp_path, source, **tables):
     return caught.value.findings
 
 
+@pytest.mark.usefixtures("database")
 def test_states_and_tables_may_not_stand_before_the_queue_alone(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "stander", raising=False)
     source = "metadata = object()\n@route('desk@lists.test')\ndef START(mail):\n    pass\n"
