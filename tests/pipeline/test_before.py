@@ -14,9 +14,6 @@ from penstock.filter.verdict import STORE_FAILED
 from penstock.filter.watch import GivenUp
 from sqlalchemy import text
 
-pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-"""Nothing is kept here, so that one kind of store tells as much as two."""
-
 MARK = """
 @stateless
 def mark(mail):
@@ -401,7 +398,6 @@ def findings(tmp_path, source, **tables):
     return caught.value.findings
 
 
-@pytest.mark.usefixtures("database")
 def test_states_and_tables_may_not_stand_before_the_queue_alone(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "stander", raising=False)
     source = "metadata = object()\n@route('desk@lists.test')\ndef START(mail):\n    pass\n"
