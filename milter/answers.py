@@ -88,7 +88,7 @@ def say(context: Context, operation: Operation) -> None:
 
 
 def hold(context: Context, reason: str) -> Answer:
-    """Have Postfix put the message on hold, with a reason for its log."""
+    """Have Postfix put the message on hold; of the reason, which it takes, it tells nobody."""
     context.quarantine(_CONTROL.sub("?", reason).encode("utf-8", "replace").decode()[:_LINE] or "held")
     return Answer.CONTINUE
 

@@ -27,8 +27,11 @@ class Visitor:
 
     @classmethod
     def connected(cls, name: str, address: Any) -> Visitor:
-        """From the arguments of the connect callback: `address` is a pair or more for IP, a path or None."""
-        known = None if name == "unknown" else name
+        """From the arguments of the connect callback: `address` is a pair or more for IP, a path or None.
+
+        Postfix says `[192.0.2.1]` or `unknown` for a client whose name it does not know.
+        """
+        known = None if name == "unknown" or name.startswith("[") else name
         if not isinstance(address, tuple):
             return cls(known)
         return cls(known, address[0], str(address[1]) if address[1] else None)

@@ -81,7 +81,8 @@ class Listening:
         self._nowhere.listen()
         self._nowhere.setblocking(False)
         os.dup2(self._nowhere.fileno(), self._descriptor, inheritable=False)
-        self._call(self.name)  # as long as libmilter waits at it, the old socket stays open for callers
+        self.wake()  # libmilter may still wait at the old socket,
+        self._call(self.name)  # and poll(2) looks at the new one only when the old one stirs
 
     def wake(self) -> None:
         """After `divert`, have libmilter look up from its wait."""

@@ -116,6 +116,7 @@ def test_diverted_it_is_reached_by_nobody_but_us(address: str, tmp_path: Path, l
         caller.connect(listening.name)
         for _ in range(2):  # the other is a call of our own, to end a wait
             sharing.accept()[0].close()
+        library.socket.accept()[0].close()  # as well
         with pytest.raises(BlockingIOError):
             library.socket.accept()
         listening.wake()
