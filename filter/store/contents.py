@@ -18,11 +18,9 @@ ROW: Final = 256 * 1024
 
 def write(connection: Connection, message: Message) -> int:
     """Store a message's octets; returns the content's number."""
-    number = connection.execute(insert(contents).values(size=message.size)).inserted_primary_key
-    assert number is not None
-    content = int(number[0])
+    content = int(connection.execute(_INSERT, {"size": message.size}).scalar_one())
     for count, data in enumerate(_cut(message.chunks())):
-        connection.execute(insert(content_rows).values(content=content, number=count, data=data))
+        connection.execute(_INSERT_ROW, {"content": content, "number": count, "data": data})
     return content
 
 
@@ -40,6 +38,10 @@ def remove(connection: Connection, content: int) -> None:
     """Delete a content whose owner is gone."""
     connection.execute(delete(content_rows).where(content_rows.c.content == content))
     connection.execute(delete(contents).where(contents.c.id == content))
+
+
+_INSERT: Final = insert(contents).returning(contents.c.id)
+_INSERT_ROW: Final = insert(content_rows)
 
 
 def _rows(connection: Connection, content: int, size: int) -> Iterator[bytes]:

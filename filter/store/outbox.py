@@ -62,13 +62,12 @@ class Waiting:
 
 def add(connection: Connection, letter: Letter, now: datetime) -> None:
     """Put a letter into the outbox, due at once."""
-    connection.execute(
-        insert(outbox).values(
-            handler=letter.handler, message_id=storable(letter.message_id), envelope=_envelope(letter).as_dict(),
-            verp=letter.verp, content=contents.write(connection, letter.message), created=when(now), due=when(now),
-            attempts=0,
-        )
-    )  # fmt: skip
+    row = {
+        "handler": letter.handler, "message_id": storable(letter.message_id), "envelope": _envelope(letter).as_dict(),
+        "verp": letter.verp, "content": contents.write(connection, letter.message), "created": when(now),
+        "due": when(now), "attempts": 0,
+    }  # fmt: skip
+    connection.execute(_INSERT, row)
 
 
 def claim(connection: Connection, owner: str, now: datetime, most: int) -> list[Waiting]:
@@ -137,6 +136,9 @@ def next_due(connection: Connection) -> datetime | None:
     """When the next letter is due, or when a lease runs out."""
     soonest = connection.execute(select(func.min(func.coalesce(outbox.c.lease, outbox.c.due)))).scalar()
     return moment(soonest)
+
+
+_INSERT: Final = insert(outbox)
 
 
 def _hold(

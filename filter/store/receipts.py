@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Executable, bindparam, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
@@ -116,7 +116,7 @@ def add(connection: Connection, arrival: str, digest: str, new: Sequence[Receipt
     """Write receipts. Raises IntegrityError where another has settled the message in the meantime."""
     if new:
         named = {"arrival": arrival, "digest": digest, "at": when(now)}
-        connection.execute(insert(receipts), [{**named, **_values(receipt)} for receipt in new])
+        connection.execute(_INSERT, [{**named, **_values(receipt)} for receipt in new])
 
 
 def settle(connection: Connection, arrival: str, digest: str, changed: Iterable[Receipt]) -> None:
@@ -153,6 +153,9 @@ def expire(connection: Connection, before: datetime) -> int:
     return sum(
         connection.execute(delete(table).where(table.c.at < when(before))).rowcount for table in (receipts, attempts)
     )
+
+
+_INSERT: Final = insert(receipts)
 
 
 def _attempt(arrival: str, recipient: str, handler: str) -> tuple[Any, ...]:

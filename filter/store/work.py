@@ -15,9 +15,9 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, NestedTransaction, delete, insert, select, update
+from sqlalchemy import Connection, NestedTransaction, bindparam, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -212,7 +212,7 @@ class Work:
 
 def load_conversation(connection: Connection, key: Key) -> Conversation:
     """The stored conversation, or one in START."""
-    row = connection.execute(select(conversations).where(*_is(key))).mappings().first()
+    row = connection.execute(_READ, _which(key)).mappings().first()
     return Conversation(key) if row is None else conversation_of(row)
 
 
@@ -226,7 +226,7 @@ def conversation_of(row: Any) -> Conversation:
 
 def check_unchanged(connection: Connection, conversation: Conversation) -> None:
     """Raises Clash where a conversation is not as it was read: what was decided on it would come too late."""
-    found = connection.execute(select(conversations.c.version).where(*_is(conversation.key))).scalar()
+    found = connection.execute(_VERSION, _which(conversation.key)).scalar()
     if (found or 0) != conversation.version:
         raise Clash(f"{conversation.key} was changed by another")
 
@@ -236,28 +236,41 @@ def store_conversation(connection: Connection, conversation: Conversation, now: 
 
     A new row begins with a random version: one that was deleted and made anew must not look like the old one.
     """
-    values = {
+    key = conversation.key
+    row = {
         "state": conversation.state,
         "version": (conversation.version or secrets.randbits(30)) + 1,
         "deadline": when(conversation.deadline),
         "blanks": dict(conversation.blanks),
         "changed": when(now),
     }
-    key = conversation.key
-    same = (*_is(key), conversations.c.version == conversation.version)
     if conversation.version == 0:
         if conversation.state != START:
             named = {"handler": key.handler, "sender": key_text(key.sender), "resource": key_text(key.resource)}
-            connection.execute(insert(conversations).values(**named, **values))
+            connection.execute(_INSERT, {**named, **row})
     elif conversation.state == START:
-        _one(connection.execute(delete(conversations).where(*same)).rowcount, key)
+        _one(connection.execute(_DELETE, {**_which(key), "was": conversation.version}).rowcount, key)
     else:
-        _one(connection.execute(update(conversations).where(*same).values(values)).rowcount, key)
+        _one(connection.execute(_UPDATE, {**row, **_which(key), "was": conversation.version}).rowcount, key)
 
 
-def _is(key: Key) -> tuple[Any, ...]:
-    c = conversations.c
-    return (c.handler == key.handler, c.sender == key_text(key.sender), c.resource == key_text(key.resource))
+# Statements are made once: to make one costs more than to run it.
+
+_KEY: Final = (
+    conversations.c.handler == bindparam("of_handler"),
+    conversations.c.sender == bindparam("of_sender"),
+    conversations.c.resource == bindparam("of_resource"),
+)
+_SAME: Final = (*_KEY, conversations.c.version == bindparam("was"))
+_READ: Final = select(conversations).where(*_KEY)
+_VERSION: Final = select(conversations.c.version).where(*_KEY)
+_INSERT: Final = insert(conversations)
+_DELETE: Final = delete(conversations).where(*_SAME)
+_UPDATE: Final = update(conversations).where(*_SAME)
+
+
+def _which(key: Key) -> dict[str, str]:
+    return {"of_handler": key.handler, "of_sender": key_text(key.sender), "of_resource": key_text(key.resource)}
 
 
 def _one(changed: int, key: object) -> None:
