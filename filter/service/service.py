@@ -26,7 +26,7 @@ from .sockets import Doors
 log = logging.getLogger("penstock.service")
 
 TICK: Final = 1.0
-"""Seconds between two looks at the deadlines of conversations."""
+"""Seconds between two looks at the deadlines of conversations: the workers share them out."""
 
 SWEEP: Final = 600.0
 """Seconds between two clean-ups of the store."""
@@ -97,7 +97,8 @@ class Service:
     def _chores(self) -> None:
         swept = float("-inf")
         waited = 0.0
-        while not self._leaving.wait(TICK):
+        tick = TICK * self.settings.service.workers
+        while not self._leaving.wait(tick):
             try:
                 self._timers.run_due()
                 if waited - swept >= SWEEP:
@@ -108,7 +109,7 @@ class Service:
                     log.error("the store failed: %s", error)
                 else:
                     log.exception("the timers failed")
-            waited += TICK
+            waited += tick
 
 
 def open_spool(settings: Settings) -> Spool:
