@@ -43,12 +43,16 @@ class Sender(Protocol):
 class Courier:
     """Sends what is due in the outbox."""
 
-    def __init__(self, store: Store, sender: Sender, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, sender: Sender, settings: Settings, clock: Clock, name: str = "", dead: Sequence[str] = ()
+    ) -> None:
+        """`name` is nobody else's; `dead` are those of couriers that died, for whose leases no letter need wait."""
         self._store = store
         self._sender = sender
         self._settings = settings
         self._clock = clock
-        self._owner = secrets.token_hex(8)
+        self._owner = name or secrets.token_hex(8)
+        self._dead = dead
         self._called = threading.Event()
         self._stopping = threading.Event()
 
@@ -61,6 +65,7 @@ class Courier:
         self._stopping = stopping
         while not stopping.is_set():
             try:
+                self._inherit()
                 while not stopping.is_set() and self.send_due():
                     pass
                 wait = self._until_next()
@@ -88,6 +93,13 @@ class Courier:
                     raise
                 log.exception("letter=%s failed; it is tried again when its lease is out", letter.number)
         return len(letters)
+
+    def _inherit(self) -> None:
+        """Free the letters of the dead, once."""
+        if self._dead:
+            if freed := self._store.release_letters_of(self._dead):
+                log.warning("%d letters were under way when their worker died; they are sent again", freed)
+            self._dead = ()
 
     def _send(self, letter: Waiting) -> None:
         """Send a letter to its first recipients, of whom there are seldom too many for one transaction."""

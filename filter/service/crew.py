@@ -16,15 +16,15 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Final
+from typing import Final
 
 from ..config import Settings
 from ..settings import ServiceSettings
-from .board import Board, Figures, Place
+from .board import Board, Figures
 from .process import Child
 from .sockets import Doors
 from .trial import PATIENCE
-from .worker import READY, SHOW_STACKS, work
+from .worker import READY, SHOW_STACKS, Outfit, work
 
 log = logging.getLogger("penstock.service")
 
@@ -46,8 +46,7 @@ class Worker:
     """A worker as the supervisor sees it. Times are monotonic seconds."""
 
     child: Child
-    place: Place
-    stacks: IO[bytes]
+    outfit: Outfit
     born: float = field(default_factory=time.monotonic)
     ready: bool = False
     leaving: str = ""  # why another takes its place
@@ -57,10 +56,11 @@ class Worker:
 
 @dataclass
 class Past:
-    """What has been: the messages of workers that are gone, and how often one was replaced."""
+    """What has been: the messages of workers that are gone, their names, and how often one was replaced."""
 
     messages: int = 0
     restarts: int = 0
+    gone: list[str] = field(default_factory=list)  # names, for the next worker
 
 
 class Crew:
@@ -130,15 +130,15 @@ class Crew:
 
     def _examine(self, worker: Worker, now: float) -> None:
         limits = self.settings.service
-        if worker.place.silent_for > limits.stuck_after.total_seconds():
-            log.error("event=worker-stuck pid=%d silent_for=%.1f", worker.child.pid, worker.place.silent_for)
+        if worker.outfit.place.silent_for > limits.stuck_after.total_seconds():
+            log.error("event=worker-stuck pid=%d silent_for=%.1f", worker.child.pid, worker.outfit.place.silent_for)
             worker.leaving = "stuck"
             worker.ends = now + LAST_WORDS
             worker.child.send(SHOW_STACKS)
         elif not worker.leaving and (reason := _too_much(worker, limits)):
             log.info("event=worker-leaves pid=%d reason=%r", worker.child.pid, reason)
             worker.leaving = reason
-            if worker.place.figures.abandoned:
+            if worker.outfit.place.figures.abandoned:
                 worker.child.send(SHOW_STACKS)
 
     def _dismiss(self, worker: Worker) -> None:
@@ -155,8 +155,9 @@ class Crew:
     def _bury(self, worker: Worker, now: float) -> None:
         _show_stacks(worker)
         self.workers.remove(worker)
-        self._past.messages += worker.place.figures.messages
-        self._board.give_back(worker.place)
+        self._past.messages += worker.outfit.place.figures.messages
+        self._past.gone.append(worker.outfit.name)
+        self._board.give_back(worker.outfit.place)
         if worker.dismissed:
             return
         self._past.restarts += 1
@@ -187,16 +188,16 @@ class Crew:
                     self._dismiss(worker)
 
     def _hire(self) -> None:
-        place = self._board.place()
         stacks = os.fdopen(os.memfd_create("penstock-stacks"), "w+b")
-        others = self._strangers()
-        child = Child(lambda lifeline: work(self.settings, self._doors, lifeline, place, stacks), others)
-        self.workers.append(Worker(child, place, stacks))
+        outfit = Outfit(self._board.place(), stacks, gone=tuple(self._past.gone))
+        self._past.gone.clear()
+        child = Child(lambda lifeline: work(self.settings, self._doors, outfit, lifeline), self._strangers())
+        self.workers.append(Worker(child, outfit))
 
 
 def total(crews: Iterable[Crew], past: Past) -> Figures:
     """The figures of all workers, with the messages of those that are gone."""
-    figures = [worker.place.figures for crew in crews for worker in crew.workers]
+    figures = [worker.outfit.place.figures for crew in crews for worker in crew.workers]
     return Figures(
         past.messages + sum(each.messages for each in figures),
         sum(each.sessions for each in figures),
@@ -206,7 +207,7 @@ def total(crews: Iterable[Crew], past: Past) -> Figures:
 
 def _too_much(worker: Worker, limits: ServiceSettings) -> str:
     """Why a worker should give way to a fresh one, if it should."""
-    figures = worker.place.figures
+    figures = worker.outfit.place.figures
     if figures.abandoned >= limits.abandoned_runs:
         return f"{figures.abandoned} runs that were given up have not ended"
     if limits.recycle_messages is not None and figures.messages >= limits.recycle_messages:
@@ -236,7 +237,7 @@ def _heard(child: Child) -> bool:
 
 def _show_stacks(worker: Worker) -> None:
     """Log what a worker wrote of its threads, if it was asked to."""
-    with worker.stacks as file:
+    with worker.outfit.stacks as file:
         file.seek(0)
         if found := file.read().decode("utf-8", "replace").rstrip():
             log.error("event=stacks pid=%d\n%s", worker.child.pid, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -35,15 +36,20 @@ SWEEP: Final = 600.0
 class Service:
     """Port, pipeline, courier and timers."""
 
-    def __init__(self, settings: Settings, doors: Doors, clock: Clock | None = None) -> None:
-        """Load handlers, open store and spool. Raises LoadError, StoreError, OSError, and what the database raises."""
+    def __init__(
+        self, settings: Settings, doors: Doors, name: str, dead: Sequence[str] = (), clock: Clock | None = None
+    ) -> None:
+        """Load handlers, open store and spool. `name` and `dead` are as the courier has them.
+
+        Raises LoadError, StoreError, OSError, and what the database raises.
+        """
         self.settings = settings
         clock = clock or Clock()
         routers = load_routers(settings)
         spool = open_spool(settings)
         self.store = open_store(settings, routers, spool)
         self._reinjector = Reinjector(settings.filter.reinject, settings.service.hostname)
-        self._courier = Courier(self.store, self._reinjector, settings, clock)
+        self._courier = Courier(self.store, self._reinjector, settings, clock, name, dead)
         self.pipeline = Pipeline(routers, self.store, settings, clock=clock, letters_ready=self._courier.call)
         self._timers = Timers(routers.filter, self.store, settings, self.pipeline.tokens, clock, self._courier.call)
         self._clock = clock

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import secrets
 import select
 import signal
 import socket
+from dataclasses import dataclass, field
 from typing import IO, Final
 
 from ..config import Settings
@@ -31,15 +33,23 @@ SHOW_STACKS: Final = signal.SIGUSR1
 READY: Final = b"!"
 
 
-def work(settings: Settings, doors: Doors, lifeline: socket.socket, place: Place, stacks: IO[bytes]) -> int:
-    """Serve until it is time to end; returns the exit status.
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """What a worker is given: a place on the board, a file for the stacks of its threads, a name that nobody else
+    has; and the names of workers that are gone, whose work may be left undone."""
 
-    `stacks` takes the stacks of all threads: at SHOW_STACKS, and when the interpreter crashes.
-    """
-    faulthandler.enable(stacks)
-    faulthandler.register(SHOW_STACKS, stacks, all_threads=True)
+    place: Place
+    stacks: IO[bytes]
+    name: str = field(default_factory=lambda: secrets.token_hex(8))
+    gone: tuple[str, ...] = ()
+
+
+def work(settings: Settings, doors: Doors, outfit: Outfit, lifeline: socket.socket) -> int:
+    """Serve until it is time to end; returns the exit status."""
+    faulthandler.enable(outfit.stacks)
+    faulthandler.register(SHOW_STACKS, outfit.stacks, all_threads=True)
     try:
-        service = Service(settings, doors)
+        service = Service(settings, doors, outfit.name, outfit.gone)
     except EXPECTED as error:
         log.error("event=cannot-serve reason=%r", words(error))
         return 1
@@ -47,7 +57,7 @@ def work(settings: Settings, doors: Doors, lifeline: socket.socket, place: Place
     service.start()
     lifeline.send(READY)
     while not _is_over(signals, lifeline):
-        place.write(service.figures())
+        outfit.place.write(service.figures())
     if not service.stop():
         log.warning("event=stopped some sessions were broken off")
     return 0

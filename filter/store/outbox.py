@@ -7,7 +7,7 @@ connection died between Postfix's 250 and its recording. A refusal for good keep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -91,6 +91,12 @@ def release(connection: Connection, owner: str, letters: Sequence[Waiting]) -> N
     numbers = [letter.number for letter in letters]
     mine = update(outbox).where(outbox.c.id.in_(numbers), outbox.c.owner == owner)
     connection.execute(mine.values(lease=None, owner=None))
+
+
+def release_all(connection: Connection, owners: Collection[str]) -> int:
+    """Give back all that these owners have claimed, who are dead; returns how many letters."""
+    theirs = update(outbox).where(outbox.c.owner.in_(owners))
+    return connection.execute(theirs.values(lease=None, owner=None)).rowcount
 
 
 def settle(

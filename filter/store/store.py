@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -140,6 +140,11 @@ class Store:
         if letters:
             with self._database.writing() as connection:
                 outbox.release(connection, owner, letters)
+
+    def release_letters_of(self, owners: Collection[str]) -> int:
+        """Give back all letters that these owners have claimed, who are dead; returns how many."""
+        with self._database.writing() as connection:
+            return outbox.release_all(connection, owners)
 
     def letter(self, waiting: outbox.Waiting) -> Message:
         """The message of a letter."""

@@ -131,6 +131,19 @@ def test_a_courier_that_is_to_stop_leaves_the_rest_to_others(
     assert len(postfix.sent) == 3
 
 
+def test_the_letters_of_a_courier_that_died_do_not_wait_for_its_lease(
+    store: Store, clock: FixedClock, postfix: Postfix
+) -> None:
+    for number in range(3):
+        post(store, clock, f"member{number}@x.test")
+    store.claim("dead", clock.now(), 2)
+    store.claim("alive", clock.now(), 1)
+    stopping = Event()
+    postfix.meanwhile = lambda: stopping.set() if len(postfix.sent) == 2 else None
+    Courier(store, postfix, Settings(), clock, "heir", ["dead"]).run(stopping)
+    assert sorted(postfix.sent) == [["member0@x.test"], ["member1@x.test"]]
+
+
 def test_letters_from_before_the_clock_was_set_back_do_not_wait_for_years(
     store: Store, clock: FixedClock, courier: Courier, postfix: Postfix
 ) -> None:

@@ -125,6 +125,25 @@ def test_an_idle_connection_is_told_of_it_when_it_asks(running: Any) -> None:
         assert smtp.docmd("RSET")[0] == 421
 
 
+def test_the_milter_listens_where_it_did(running: Any, tmp_path: Path) -> None:
+    """libmilter has one socket in its life: another address is for another start."""
+    table = f'[milter]\nlisten = "unix:{tmp_path}/milter.sock"\nhandlers = ["marks"]\n'
+    plain = running.configuration.read_text()
+    running.configuration.write_text(plain + table)
+    running.start()
+    for text in (plain + table.replace("milter.sock", "other.sock"), plain, plain + table):
+        running.configuration.write_text(text)
+        seen = running.log().count("\n")
+        running.send_signal(signal.SIGHUP)
+        until(lambda: running.log().count("\n") > seen, 30, running.log)  # noqa: B023
+        assert ("after a restart only" in running.log().splitlines()[-1]) == ("other" in text)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{tmp_path}/milter.sock")
+    running.send_signal(signal.SIGTERM)
+    assert running.ends() == 0
+    assert not (tmp_path / "milter.sock").exists()
+
+
 def refused(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 5).close()
