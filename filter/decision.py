@@ -53,7 +53,8 @@ class Outcome:
     """What became of one recipient's copy, or (with `recipient` None) of the message as a whole.
 
     `reply` is the refusal of a rejected or deferred copy; `reason` says why one is held or discarded;
-    `handler` decided, `edited_by` changed the copy; `noticed`: a letter of ours has told the sender.
+    `handler` decided, `edited_by` changed the copy; `noticed`: a letter of ours has told the sender;
+    `attempts`: how often the handler has failed at it, where that is why it is held.
     """
 
     recipient: Recipient | None
@@ -68,6 +69,7 @@ class Outcome:
     edited_by: list[str] = field(default_factory=list)
     noticed: bool = False
     settled: bool = False
+    attempts: int = 0
 
     def end(self, fate: Fate, handler: str, *, reply: Reply | None = None, reason: str = "") -> Outcome:
         """Give the copy its fate; returns the outcome."""

@@ -55,7 +55,11 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Mail kept for a person: `envelope` names the recipients that it is held for; `expires` None keeps it."""
+    """Mail kept for a person: `envelope` names the recipients that it is held for; `expires` None keeps it.
+
+    `attempts` is how often it was tried. `done`: the handlers have done their part, and Postfix refused what came of
+    it, so a release takes it to Postfix and nowhere else; with `verp` Postfix is asked for a return path per recipient.
+    """
 
     envelope: Envelope
     message: Message
@@ -63,6 +67,9 @@ class Held:
     reason: str
     traceback: str | None = None
     expires: datetime | None = None
+    attempts: int = 0
+    done: bool = False
+    verp: bool = False
 
 
 @dataclass(slots=True)

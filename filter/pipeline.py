@@ -224,6 +224,7 @@ class Pipeline:
         for key, outcome in decision.todo.items():
             if self._gave_up(decision, key, outcome):
                 assert outcome.failure is not None
+                outcome.attempts = self.settings.service.max_attempts
                 outcome.end(Fate.HELD, outcome.handler, reason=f"the handler failed: {outcome.failure.error}")
             self._refusals.apply(decision.arrival, outcome)
 

@@ -72,7 +72,7 @@ class Refusals:
         return Held(
             envelope=arrival.envelope.to(*(o.recipient for o in outcomes if o.recipient)),
             message=arrival.message, handler=outcomes[0].handler, reason=outcomes[0].reason,
-            traceback=failure.traceback if failure else None,
+            traceback=failure.traceback if failure else None, attempts=max(o.attempts for o in outcomes),
             # What a handler could not digest waits until somebody has looked.
             expires=None if failure else self._clock.now() + self._settings.filter.held_expiry,
         )  # fmt: skip

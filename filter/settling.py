@@ -82,7 +82,8 @@ class Settling:
             record.receipts.append(replace(outcome.receipt(key), edits=()))
 
     def _hold_result(self, decision: Decision, outcome: Outcome) -> list[Held]:
-        return [replace(held, message=outcome.message) for held in self._refusals.held(decision.arrival, [outcome])]
+        found = self._refusals.held(decision.arrival, [outcome])
+        return [replace(held, message=outcome.message, attempts=1, done=True) for held in found]
 
     def _notices_safely(self, decision: Decision, record: _Record) -> None:
         """Whatever is wrong with a notice, what went out must be recorded, or it goes out again with every try."""

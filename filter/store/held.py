@@ -29,8 +29,8 @@ def add(connection: Connection, mail: Held, now: datetime) -> int:
     row = connection.execute(
         insert(held).values(
             at=when(now), expires=when(mail.expires), handler=mail.handler, reason=storable(mail.reason),
-            traceback=storable(mail.traceback) if mail.traceback else None, envelope=mail.envelope.as_dict(),
-            content=contents.write(connection, mail.message),
+            traceback=storable(mail.traceback) if mail.traceback else None, attempts=mail.attempts, done=mail.done,
+            verp=mail.verp, envelope=mail.envelope.as_dict(), content=contents.write(connection, mail.message),
         )
     ).inserted_primary_key  # fmt: skip
     assert row is not None
@@ -56,5 +56,6 @@ def _read(connection: Connection, row: Any) -> HeldMail:
     mail = Held(
         envelope=Envelope.from_dict(row["envelope"]), message=contents.read(connection, row["content"]),
         handler=row["handler"], reason=row["reason"], traceback=row["traceback"], expires=moment(row["expires"]),
+        attempts=row["attempts"], done=row["done"], verp=row["verp"],
     )  # fmt: skip
     return HeldMail(row["id"], moment(row["at"]), mail)

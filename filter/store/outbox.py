@@ -153,7 +153,11 @@ def _hold(
     envelope = letter.envelope.to(*(recipient for recipient, _ in refused))
     reason = f"a letter could not be delivered: {refused[0][1]}"
     message = contents.read(connection, letter.content)
-    held.add(connection, Held(envelope, message, letter.handler, reason, expires=expires), now)
+    mail = Held(
+        envelope, message, letter.handler, reason, expires=expires, attempts=letter.attempts + 1, done=True,
+        verp=letter.verp,
+    )  # fmt: skip
+    held.add(connection, mail, now)
 
 
 def _envelope(letter: Letter) -> Envelope:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata: Final = MetaData()
@@ -125,6 +126,22 @@ held: Final = Table(
     Column("handler", String(128), nullable=False),
     Column("reason", Text, nullable=False),
     Column("traceback", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("done", Boolean, nullable=False, server_default=false()),
+    Column("verp", Boolean, nullable=False, server_default=false()),
     Column("envelope", JSON, nullable=False),
     Column("content", ForeignKey("penstock_contents.id"), nullable=False, index=True),
+)
+
+audit: Final = Table(
+    "penstock_audit",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("who", Text, nullable=False),
+    Column("deed", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("handler", String(128), nullable=False),
+    Column("details", JSON, nullable=False),
 )

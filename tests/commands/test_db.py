@@ -26,7 +26,7 @@ def made(penstock_in: Any, name: str, more: str = "") -> None:
 
 def test_nothing_is_made_by_looking(penstock_in: Any) -> None:
     assert penstock_in.json("db", "list") == [
-        {"branch": "penstock", "state": "missing", "revision": None, "head": "0002"},
+        {"branch": "penstock", "state": "missing", "revision": None, "head": "0003"},
         {"branch": "penstock_ledger", "state": "missing", "revision": None, "head": "0001"},
         {"branch": "tea", "state": "missing", "revision": None, "head": None},
     ]
@@ -63,7 +63,7 @@ def test_a_handlers_revision_is_written_asked_for_and_run(penstock_in: Any) -> N
     assert "penstock db upgrade" in penstock_in("check").stdout.replace("\n                ", "")
     assert "club: 0001 > 0002" in penstock_in("db", "upgrade").stdout
     assert penstock_in("db", "list").stdout.splitlines() == [
-        "penstock         current    0002", "penstock_ledger  current    0001", "club             current    0002"
+        "penstock         current    0003", "penstock_ledger  current    0001", "club             current    0002"
     ]  # fmt: skip
 
 
