@@ -10,6 +10,7 @@ leave (it has done its share, grown too large, lost too many threads to handlers
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -98,7 +99,7 @@ class Crew:
                 self._bury(worker, now)
             elif worker.ends is not None:
                 if now > worker.ends:
-                    self._kill(worker)
+                    _kill(worker)
             elif worker.ready:
                 self._examine(worker, now)
             else:
@@ -147,11 +148,6 @@ class Crew:
             worker.ends = time.monotonic() + self.settings.service.drain.total_seconds() + GRACE
             worker.child.send(signal.SIGTERM)
 
-    def _kill(self, worker: Worker) -> None:
-        log.warning("event=worker-killed pid=%d", worker.child.pid)
-        worker.child.kill()
-        self._bury(worker, time.monotonic())
-
     def _bury(self, worker: Worker, now: float) -> None:
         _show_stacks(worker)
         self.workers.remove(worker)
@@ -179,8 +175,12 @@ class Crew:
 
     def _replace(self, now: float) -> None:
         if now >= self._next_start:
-            for _ in range(self._wanted - len(self._active())):
-                self._hire()
+            try:
+                for _ in range(self._wanted - len(self._active())):
+                    self._hire()
+            except OSError as error:  # out of processes, memory or descriptors
+                self._next_start = now + LONGEST_PAUSE
+                log.error("event=no-worker error=%r next_in=%g", str(error), LONGEST_PAUSE)
         if self.ready:
             for worker in self.workers:
                 if worker.leaving and worker.ends is None:
@@ -190,8 +190,12 @@ class Crew:
     def _hire(self) -> None:
         stacks = os.fdopen(os.memfd_create("penstock-stacks"), "w+b")
         outfit = Outfit(self._board.place(), stacks, gone=tuple(self._past.gone))
+        try:
+            child = Child(lambda lifeline: work(self.settings, self._doors, outfit, lifeline), self._strangers())
+        except OSError:
+            self._board.give_back(outfit.place)
+            raise
         self._past.gone.clear()
-        child = Child(lambda lifeline: work(self.settings, self._doors, outfit, lifeline), self._strangers())
         self.workers.append(Worker(child, outfit))
 
 
@@ -233,6 +237,13 @@ def _heard(child: Child) -> bool:
         return child.lifeline.recv(1) == READY
     except OSError:
         return False
+
+
+def _kill(worker: Worker) -> None:
+    """End a worker now. Its end is not waited for: a process in the hands of a bad disk may take long to die."""
+    log.warning("event=worker-killed pid=%d", worker.child.pid)
+    worker.child.send(signal.SIGKILL)
+    worker.ends = math.inf
 
 
 def _show_stacks(worker: Worker) -> None:
