@@ -37,13 +37,18 @@ class Content:
         """The next field of the header."""
         if b"\n" in value:
             value = value.replace(b"\n", b"\r\n")
-        field = b"%b:%b%b\r\n" % (name.encode(), b"" if self._spaced else b" ", value)
-        if self._fits(field):
+        field = b"%b:%b\r\n" % (name.encode(), value if self._spaced else b" " + value)
+        self._left -= len(field)
+        if self._left >= 0:
             self._fields.append(field)
+        else:
+            self._lose(TooLarge())
 
     def piece(self, octets: bytes) -> None:
         """The next piece of the body."""
-        if not self._fits(octets):
+        self._left -= len(octets)
+        if self._left < 0:
+            self._lose(TooLarge())
             return
         try:
             if self._heap is None:
@@ -64,13 +69,9 @@ class Content:
         self._fields.clear()
         return heap
 
-    def _fits(self, octets: bytes) -> bool:
-        self._left -= len(octets)
-        if self._left < 0 and self._lost is None:
-            self._lose(TooLarge())
-        return self._lost is None
-
     def _lose(self, why: Exception) -> None:
-        self._lost = why
+        """Take no more; the first reason counts."""
+        self._left = -1
+        self._lost = self._lost or why
         self._fields.clear()
         self._heap = None

@@ -30,6 +30,7 @@ from typing import Any, Final
 import milter
 
 from ..filter.judgement import Wants
+from .answers import FAULT, refuse
 from .context import Answer
 from .listening import Listening
 from .session import Door, Session
@@ -42,6 +43,7 @@ LARGEST_PACKET: Final = 16 * 1024 * 1024
 _NAME: Final = "penstock"  # pymilter keeps a pointer into this very object
 _BACKLOG: Final = 512
 _BREATH: Final = 0.2
+_NOREPLY: Final = int(Answer.NOREPLY)
 _ACTIONS: Final = (
     milter.ADDHDRS | milter.CHGHDRS | milter.CHGBODY | milter.CHGFROM | milter.ADDRCPT | milter.ADDRCPT_PAR
     | milter.DELRCPT | milter.QUARANTINE | milter.SETSYMLIST
@@ -170,15 +172,19 @@ def _rcpt(context: Any, *words: bytes) -> int:
     try:
         return session.rcpt(context, *words)
     except Exception:
-        return session.fault(context, "RCPT")
+        log.exception("event=fault at=RCPT")
+        return refuse(context, FAULT) if session.answers_rcpt else session.spoil()
 
 
 def _end(context: Any) -> int:
     session: Session = context.getpriv()
     try:
         return session.end(context)
+    except milter.error as error:
+        log.error("event=operation-failed reason=%r Postfix is gone, or does not grant it", str(error))
     except Exception:
-        return session.fault(context, "end of message")
+        log.exception("event=fault at=end-of-message")
+    return refuse(context, FAULT)
 
 
 def _abort(context: Any) -> int:
@@ -187,15 +193,16 @@ def _abort(context: Any) -> int:
 
 
 def _quiet(step: Callable[..., None]) -> Callable[..., int]:
-    """A callback to which Postfix awaits no answer: what goes wrong is told at the end of the message."""
+    """A callback to which Postfix awaits no answer."""
 
     def callback(context: Any, *words: Any) -> int:
         session: Session = context.getpriv()
         try:
             step(session, context, *words)
         except Exception:
+            log.exception("event=fault at=milter")
             session.spoil()
-        return int(Answer.NOREPLY)
+        return _NOREPLY
 
     return callback
 

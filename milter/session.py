@@ -81,15 +81,15 @@ class Session:
         self._content: Content | None = None
         self._is_spoilt = False
 
-    def spoil(self) -> None:
-        """A step has failed whose answer Postfix does not wait for: it is told at the end of the message."""
-        log.exception("event=fault at=milter")
-        self._is_spoilt = True
+    @property
+    def answers_rcpt(self) -> bool:
+        """Whether Postfix waits for a word on each recipient."""
+        return self._door.core.wants.rcpt
 
-    def fault(self, context: Context, at: str) -> Answer:
-        """A step has failed: say so."""
-        log.exception("event=fault at=%r", at)
-        return answers.refuse(context, answers.FAULT)
+    def spoil(self) -> Answer:
+        """A step has failed whose answer Postfix does not wait for: it is told at the end of the message."""
+        self._is_spoilt = True
+        return Answer.NOREPLY
 
     def connect(self, context: Context, name: str, address: Any) -> None:
         """A client has connected to Postfix."""
@@ -111,14 +111,14 @@ class Session:
         """One recipient, who may be refused unless the mail was submitted on the host: there nobody could be told."""
         recipient = grammar.recipient(path, parameters)
         answer = None
-        if self._door.core.wants.rcpt and not self._local:
+        if self.answers_rcpt and not self._local:
             answer = self._word_on(self._envelope(context), recipient)
         if isinstance(answer, Reply):
             return answers.refuse(context, answer)
         if answer is not None:
             self._dropped.add(len(self._recipients))
         self._recipients.append(recipient)
-        return Answer.CONTINUE if self._door.core.wants.rcpt else Answer.NOREPLY
+        return Answer.CONTINUE if self.answers_rcpt else Answer.NOREPLY
 
     def header(self, name: str, value: bytes) -> None:
         """One field: its value with LF for line ends."""
@@ -133,12 +133,12 @@ class Session:
     def end(self, context: Context) -> Answer:
         """The end of the message: judge it, and say what becomes of it."""
         try:
-            kept = [recipient for number, recipient in enumerate(self._recipients) if number not in self._dropped]
-            if not kept:
-                return Answer.DISCARD
             message = self._message()
             envelope = self._envelope(context).to(*self._recipients)
-            arrival = Arrival(envelope.to(*kept), message, self._door.listener, self._peer, replies_each=False)
+            kept = self._without_dropped(envelope)
+            if not kept.recipients:
+                return Answer.DISCARD
+            arrival = Arrival(kept, message, self._door.listener, self._peer, replies_each=False)
             return answers.give(context, envelope, self._judged(context, arrival), spaced=self._spaced)
         except Trouble as trouble:
             return answers.refuse(context, trouble.reply)
@@ -148,6 +148,12 @@ class Session:
     def _envelope(self, context: Context) -> Envelope:
         client = self._visitor.client(context, self._parameters, local=self._local)
         return grammar.envelope(self._path or b"", self._parameters, client)
+
+    def _without_dropped(self, envelope: Envelope) -> Envelope:
+        if not self._dropped:
+            return envelope
+        numbered = enumerate(envelope.recipients)
+        return envelope.to(*(recipient for number, recipient in numbered if number not in self._dropped))
 
     def _message(self) -> Message:
         if self._content is None or self._is_spoilt:

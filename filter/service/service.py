@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from ...milter.session import Door
+from ...milter.session import RCPT_LIMIT, Door
 from ..clock import Clock
 from ..config import Settings
 from ..loading import load_routers
@@ -58,7 +58,10 @@ class Service:
             settings.filter.xforward_from, spool,
         )  # fmt: skip
         self._milter = doors.milter
-        self._door = Door(self.pipeline, settings.milter.listen, settings.filter.message_size_limit, spool)
+        self._door = Door(
+            self.pipeline, settings.milter.listen, settings.filter.message_size_limit, spool,
+            rcpt_limit=min(RCPT_LIMIT, settings.service.handler_time_limit.total_seconds()),
+        )  # fmt: skip
         self._leaving = threading.Event()  # new ones see to the chores
         self._stopping = threading.Event()
         self._threads = [
@@ -98,7 +101,8 @@ class Service:
     def figures(self) -> Figures:
         """What it has done, and has under way."""
         sessions = self._server.sessions + (self._milter.sessions if self._milter is not None else 0)
-        return Figures(MESSAGES.value, sessions, self.pipeline.abandoned + self._timers.abandoned)
+        abandoned = self.pipeline.abandoned + self._door.watch.abandoned + self._timers.abandoned
+        return Figures(MESSAGES.value, sessions, abandoned)
 
     def _chores(self) -> None:
         swept = float("-inf")
