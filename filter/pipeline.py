@@ -165,8 +165,9 @@ class Pipeline:
                 decision.outcomes[key] = replayed(message, decision.outcomes[key].recipient, receipt)
 
     def _decide(self, decision: Decision, give_up: Callable[[Reply], None]) -> None:
+        work: Work | None = None
         for attempt in range(TRIES):
-            work = self.store.work(self.clock.now(), again=attempt > 0)
+            work = self.store.work(self.clock.now(), after=work)
             try:
                 self._try(decision, work, give_up)
                 return

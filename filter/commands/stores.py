@@ -64,7 +64,7 @@ class _Supposed(Store):
         super().__init__(url)
         self._state = state
 
-    def work(self, now: datetime, *, again: bool = False) -> Work:
+    def work(self, now: datetime, *, after: Work | None = None) -> Work:
         return _SupposedWork(self._state, self._database, now)
 
     def conversation(self, key: Key) -> Conversation:

@@ -29,6 +29,9 @@ class Database(ABC):
     insert: Callable[[Table], Any]
     """This database's INSERT, which knows `on_conflict_do_update`."""
 
+    patience: int
+    """After how many clashes a unit of work has its transaction from the start."""
+
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 

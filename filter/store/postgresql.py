@@ -41,6 +41,7 @@ class PostgreSQL(Database):
     """A database on a server."""
 
     insert = staticmethod(insert)
+    patience = 1  # only who wants the same conversations waits meanwhile
 
     def __init__(self, url: URL, *, connections: int, synchronous: bool = True) -> None:
         """At most so many `connections`; more are waited for. Raises StoreError where psycopg is missing."""

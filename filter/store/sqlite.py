@@ -30,6 +30,7 @@ class SQLite(Database):
     """A database file."""
 
     insert = staticmethod(insert)
+    patience = 3  # all other writers wait meanwhile
 
     def __init__(self, url: URL, *, synchronous: str = "FULL") -> None:
         """Makes the file if it is not there, readable by its owner only. Raises StoreError."""

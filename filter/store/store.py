@@ -69,9 +69,9 @@ class Store:
         self._database.close()
         self.ledger.close()
 
-    def work(self, now: datetime, *, again: bool = False) -> work.Work:
-        """A unit of work for one decision; `again` when it clashed before."""
-        return work.Work(self._database, now, again=again)
+    def work(self, now: datetime, *, after: work.Work | None = None) -> work.Work:
+        """A unit of work for one decision; `after` is the last try at it, which clashed."""
+        return work.Work(self._database, now, after=after)
 
     def secret(self) -> bytes:
         """The secret that tokens are signed with: 32 octets, made on first use, shared by all who share the store."""

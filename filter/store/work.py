@@ -4,6 +4,9 @@ Everything is buffered and applied at the end with version checks, so no transac
 handlers run. Only `mail.db` opens one, when its turn comes at the database; the buffered effects then
 join it. Each scope (the message as a whole, then each recipient) is kept or dropped by itself.
 
+A decision that clashed too often has its transaction from the start: then nobody can come between, however many there
+are at its conversations.
+
 A run that is over its time limit is abandoned from the door's thread: its transaction is undone there
 and then, its connection closed, so that a handler that never returns holds no lock.
 """
@@ -38,19 +41,21 @@ class Abandoned(Exception):
 class Work:
     """A unit of work. Runs happen in one thread; `commit` and `abandon` are the door's."""
 
-    def __init__(self, database: Database, now: datetime, *, again: bool = False) -> None:
-        """`again`: this decision clashed before."""
+    def __init__(self, database: Database, now: datetime, *, after: Work | None = None) -> None:
+        """`after`: the last try at this decision, which clashed."""
         self.effects = Effects()
         self.kept = Effects()
         self._read: dict[Key, Conversation] = {}
         self._database = database
         self._now = now
-        self._again = again
+        self._clashes: int = after._clashes + 1 if after is not None else 0
         self._connection: Connection | None = None
         self._savepoint: NestedTransaction | None = None
         self._session: Session | None = None
         self._abandoned = False
         self._guard = threading.Lock()
+        if after is not None and self._clashes >= database.patience:
+            self._connection = database.begin(after._keys)
 
     # `effects` are those of the scope that is open, `kept` those of the scopes before it.
 
@@ -105,7 +110,7 @@ class Work:
 
         A row that is in the way is a clash once: who finds it again on fresh copies has a row in the way.
         """
-        return is_clash(error) or (is_duplicate(error) and not self._again)
+        return is_clash(error) or (is_duplicate(error) and not self._clashes)
 
     # Scopes
 

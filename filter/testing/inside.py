@@ -61,8 +61,8 @@ class BreakableStore(Store):
 
     breaks = False
 
-    def work(self, now: datetime, *, again: bool = False) -> Work:
-        work = super().work(now, again=again)
+    def work(self, now: datetime, *, after: Work | None = None) -> Work:
+        work = super().work(now, after=after)
         commit = work.commit
 
         def commit_or_crash(*given: Any) -> None:

@@ -79,6 +79,19 @@ def test_a_conversation_takes_each_step_once(door, plain, services):
     assert [conversation.state for conversation in ports[0].store.conversations()] == ["THREE"]
 
 
+def test_nobody_is_put_off_however_many_there_are_at_one_conversation(door, plain):
+    ports = door(STEPS + "    return THREE\n", services=2)
+
+    def bring(number):
+        raw = plain.replace(b"<one@", b"<m%d@" % number)
+        return ports[number % 2].brings("x@lists.test", raw=raw, ident=f"4b{number}")
+
+    with ThreadPoolExecutor(12) as threads:
+        replies = list(threads.map(bring, range(60)))
+    assert [reply for [reply] in replies if not reply.startswith("250")] == []
+    assert len(ports[0].letters) == 60
+
+
 @pytest.mark.parametrize("services", [1, 2])
 def test_no_row_loses_an_update(door, plain, services):
     ports = door(COUNTER, services=services)
