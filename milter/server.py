@@ -14,6 +14,7 @@ Postfix in threads of its own and calls back. It wants to be treated with care:
   exceptions answers 451, which Postfix says to the next MAIL, and the log has a line about it.
 * A step whose answer Postfix does not wait for must not have one, whatever happens in it: libmilter would lose its
   place in the conversation, and Postfix would wait for 300 seconds. Its faults are told at the end of the message.
+  (An MTA that sends a last piece of the body with the end of a message would get no answer. Postfix does not.)
 """
 
 from __future__ import annotations
