@@ -26,7 +26,10 @@ FOR_THE_PORT = {
     "a_part_is_kept_for_review_while_the_message_goes_on",
     "a_refusal_goes_before_a_hold_and_a_hold_before_an_edit",
 }
-"""What a refusal before the queue is told, what differs between recipients, and what penstock itself holds or keeps."""
+"""What a refusal before the queue is told, what differs between recipients, and what penstock itself holds or keeps.
+
+Tests with any octets whatever are left out there: smtpd(8) has made spaces of bare CRs before the milter sees them.
+"""
 
 
 @pytest.mark.not_live("it runs tests, and compares what fails")
@@ -34,7 +37,7 @@ FOR_THE_PORT = {
     ("doors", "files", "only", "differs"),
     [
         ("both", ["policy", "autoreply", "tea", "captured"], "", TOLD),
-        ("milter", ["policy", "attachments"], "not content", FOR_THE_PORT),
+        ("milter", ["policy", "attachments"], "not content and not byte_for_byte", FOR_THE_PORT),
     ],
 )
 def test_the_handlers_run_at_the_other_doors_unchanged(doors, files, only, differs):
