@@ -47,15 +47,18 @@ can_build() {
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' 2>/dev/null
 }
 
-# Install the packages that are missing: Postfix (with smtp-source and smtp-sink), swaks, Debian's miltertest, Python,
-# what pymilter is built with; and PostgreSQL and systemd's own check of units, where $1 is "tests".
+# Install the packages that are missing: Postfix (with smtp-source and smtp-sink), swaks, Python, what pymilter is
+# built with; and where $1 is "tests" PostgreSQL, Debian's miltertest, systemd's own check of units, and openssl.
 install_packages() {
     missing=
-    [ "${1:-}" != tests ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing=" postgresql"
-    [ "${1:-}" != tests ] || has systemd-analyze || missing="$missing systemd"
+    if [ "${1:-}" = tests ]; then
+        ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing=" postgresql"
+        has systemd-analyze || missing="$missing systemd"
+        has miltertest || missing="$missing miltertest"
+        has openssl || missing="$missing openssl"
+    fi
     has postconf || missing="$missing postfix"
     has swaks || missing="$missing swaks"
-    has miltertest || missing="$missing miltertest"
     find_python >/dev/null || missing="$missing python3 python3-venv"
     can_build || missing="$missing gcc libc6-dev libmilter-dev python3-dev"
     [ -z "$missing" ] && return 0
