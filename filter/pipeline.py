@@ -28,7 +28,7 @@ from .arrival import Arrival
 from .before import Before, Foreseen
 from .clock import Clock
 from .config import Settings
-from .decision import Decision, Outcome, as_whole, replayed, undecided
+from .decision import Decision, Outcome, replayed, undecided
 from .effects import Effects, Held
 from .envelope import Envelope, Recipient
 from .judgement import Judgement, Wants
@@ -213,12 +213,7 @@ class Pipeline:
         )  # fmt: skip
         runs = Runs(self.router, decision.arrival, work, around, self.settings.domains.max_hops)
         whole = decision.whole or runs.whole()
-        outcomes = {}
-        for key, outcome in decision.todo.items():
-            assert outcome.recipient is not None
-            passes = whole.fate is Fate.PASSES
-            outcomes[key] = runs.recipient(outcome.recipient, whole) if passes else as_whole(whole, outcome.recipient)
-        return whole, outcomes
+        return whole, runs.recipients(decision.todo, whole)
 
     def _end(self, decision: Decision) -> None:
         """Turn failures that came too often, and refusals that may not be told, into held mail."""

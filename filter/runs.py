@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .arrival import Arrival
-from .decision import Failure, Outcome, Step
+from .decision import Failure, Outcome, Step, as_whole
 from .effects import Conversation
 from .envelope import Envelope, Recipient
 from .guard import automatic, hops
@@ -52,6 +52,15 @@ class Runs:
         if hops(self.arrival.message) > self.max_hops:
             return outcome.end(Fate.HELD, "penstock", reason=f"a loop: it came back more than {self.max_hops} times")
         return self._scope(outcome, lambda: self._pass(outcome, self.arrival.envelope, self.router.whole))
+
+    def recipients(self, todo: Mapping[str, Outcome], whole: Outcome) -> dict[str, Outcome]:
+        """Run what concerns each recipient, unless what the message-level functions came to ends the matter for all."""
+        outcomes = {}
+        for key, outcome in todo.items():
+            assert outcome.recipient is not None
+            passes = whole.fate is Fate.PASSES
+            outcomes[key] = self.recipient(outcome.recipient, whole) if passes else as_whole(whole, outcome.recipient)
+        return outcomes
 
     def recipient(self, recipient: Recipient, base: Outcome) -> Outcome:
         """Run what concerns one recipient, on a copy of what the message-level functions left."""

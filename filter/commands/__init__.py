@@ -9,6 +9,7 @@ from .capture import capture
 from .check import check
 from .db import db
 from .explain import explain
+from .held import held
 from .program import program as main
 from .routes import routes
 from .run import run
@@ -17,5 +18,5 @@ from .systemd import systemd
 
 __all__ = ["main"]
 
-for command in (run, check, explain, routes, send, capture, systemd, db):
+for command in (run, check, explain, routes, send, capture, systemd, db, held):
     main.add_command(command)

@@ -6,11 +6,14 @@ may fork between making a `Store` and opening it.
 
 from sqlalchemy.orm import Session
 
+from .custody import Custody
 from .draft import LedgerDraft
 from .failures import Clash, StoreError, is_clash, is_store_failure
+from .keeping import KeptMail, Remainder
 from .ledger import Book, Ledger
 from .outbox import SENDING, Waiting
 from .store import Store
+from .which import Which
 from .work import Abandoned, Work
 
 __all__ = [
@@ -18,12 +21,16 @@ __all__ = [
     "Abandoned",
     "Book",
     "Clash",
+    "Custody",
+    "KeptMail",
     "Ledger",
     "LedgerDraft",
+    "Remainder",
     "Session",
     "Store",
     "StoreError",
     "Waiting",
+    "Which",
     "Work",
     "is_clash",
     "is_store_failure",

@@ -19,6 +19,7 @@ from ..receipt import Receipt
 from ..spool import Spool
 from ..verdict import Reply
 from . import contents, held, outbox, receipts, schemas, work
+from .custody import Custody
 from .failures import Clash
 from .ledger import LedgerBook
 from .opening import CONNECTIONS, open_databases
@@ -203,6 +204,10 @@ class Store:
         """All held mail, oldest first."""
         with self._database.reading() as connection:
             return held.listed(connection)
+
+    def custody(self, who: str, now: datetime) -> Custody:
+        """What is kept, as a person deals with it."""
+        return Custody(self._database, who, now)
 
     def sweep(self, now: datetime, receipt_life: timedelta) -> None:
         """Delete what is over: questions, receipts, held mail, counts."""

@@ -28,7 +28,7 @@ from ..effects import Conversation, Effects, Held, Key, Pending
 from ..handler import START
 from ..receipt import Receipt
 from . import contents, held, outbox, receipts
-from .database import Database
+from .database import Change, Database
 from .failures import Clash, is_clash, is_duplicate
 from .rows import key_text, moment, storable, when
 from .schema import conversations, pending
@@ -139,14 +139,21 @@ class Work:
 
     # The end: one of these
 
-    def commit(self, receipts_: Sequence[Receipt], held_: Iterable[Held], arrival: str, digest: str) -> None:
-        """Apply everything in one transaction. Raises Clash, and what the database raises; then nothing is kept."""
+    def commit(
+        self, receipts_: Sequence[Receipt], held_: Iterable[Held], arrival: str, digest: str,
+        also: Change = lambda connection: None,
+    ) -> None:  # fmt: skip
+        """Apply everything in one transaction, and `also` what it did not buffer.
+
+        Raises Clash, and what the database raises; then nothing is kept.
+        """
 
         def apply(connection: Connection) -> None:
             self._apply(connection)
             for mail in held_:
                 held.add(connection, mail, self._now)
             receipts.add(connection, arrival, digest, receipts_, self._now)
+            also(connection)
 
         try:
             if self._connection is None:

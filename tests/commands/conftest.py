@@ -2,7 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 from penstock.filter.clock import Clock
 from penstock.filter.commands import main
-from penstock.filter.effects import Conversation, Key
+from penstock.filter.commands.kept import person
+from penstock.filter.effects import Conversation, Held, Key
+from penstock.filter.envelope import Envelope, Recipient
+from penstock.filter.letters import Letter
+from penstock.filter.message import Message
 from penstock.filter.store import Store
 
 CONFIGURATION = """\
@@ -18,7 +24,7 @@ CONFIGURATION = """\
 hostname = "mx.test"
 path = ["{folder}"]
 [store]
-url = "sqlite:///{folder}/store/penstock.db"
+url = "{url}"
 [domains]
 owned = [{owned}]
 [filter]
@@ -44,8 +50,9 @@ _numbers = itertools.count()
 class Installation:
     """The folder and what stands in it. Calling it runs a command with its configuration."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
         self.folder = folder
+        self.url = url or f"sqlite:///{folder}/store/penstock.db"
         self.configuration = folder / "penstock.toml"
         self.mail = folder / "mail.eml"
         self.mail.write_bytes(LETTER)
@@ -59,7 +66,9 @@ class Installation:
         `milter` are the handlers before the queue.
         """
         names, before = (", ".join(f'"{name}"' for name in door) for door in (handlers, milter))
-        text = CONFIGURATION.format(folder=self.folder, handlers=names, filter=filter, owned=owned, milter=before)
+        text = CONFIGURATION.format(
+            folder=self.folder, url=self.url, handlers=names, filter=filter, owned=owned, milter=before
+        )
         self.configuration.write_text(text, "utf-8")
 
     def handler(self, source: str, owned: str = "") -> str:
@@ -91,6 +100,66 @@ class Installation:
 def penstock_in(tmp_path: Path) -> Installation:
     """An installation with the handler `tea`."""
     return Installation(tmp_path)
+
+
+class Keeper:
+    """A store, of whichever kind, with things in it, and the commands that deal with them."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.installed = Installation(folder, url)
+        self.clock = Clock()
+        self.store = Store(url)
+        self.store.create()
+
+    def __call__(self, command: str, *arguments: str, **extra: Any) -> Result:
+        return self.installed(command, *arguments, **extra)
+
+    def json(self, command: str, *arguments: str) -> Any:
+        return self.installed.json(command, *arguments)
+
+    def handler(self, source: str, owned: str = "") -> str:
+        """Configure a handler with this source; returns its name."""
+        return self.installed.handler("from penstock import *\n" + textwrap.dedent(source), owned)
+
+    def hold(self, *to: str | Recipient, raw: bytes = LETTER, sender: str = "ann@example.org", **more: Any) -> int:
+        """Keep a message as held; returns its number."""
+        given = {"handler": "policy", "reason": "a stranger", **more}
+        mail = Held(Envelope(sender).to(*(to or ("bob@example.net",))), Message(raw), **given)
+        self.store.settle("", "", [], now=self.clock.now(), held_=[mail])
+        return self.store.held()[-1].number
+
+    def write(self, *to: str, sender: str = "list@lists.test", raw: bytes = LETTER, verp: bool = False) -> int:
+        """Put a letter of the handler `tea` into the outbox; returns its number."""
+        letter = Letter(Message(raw), sender, to or ("bob@example.net",), verp, handler="tea")
+        self.store.settle("", "", [], now=self.clock.now(), letters=[letter])
+        return self.store.waiting()[-1].number
+
+    def converse(
+        self, state: str, handler: str = "tea", sender: str = "ann@example.org", resource: str = "tea",
+        deadline: datetime | None = None, blanks: Mapping[str, str] | None = None,
+    ) -> Key:  # fmt: skip
+        """Put a conversation into a state."""
+        key = Key(handler, sender, resource)
+        work = self.store.work(self.clock.now())
+        work.effects.moves[key] = Conversation(key, state, deadline=deadline, blanks=blanks or {})
+        work.keep()
+        work.commit([], [], "", "")
+        return key
+
+    @property
+    def audit(self) -> list[tuple[str, str, str]]:
+        """What was done: deed, kind and subject."""
+        entries = self.store.custody("", self.clock.now()).audit()
+        assert {entry.who for entry in entries} <= {person()}
+        return [(entry.done.deed, entry.done.kind, entry.done.subject) for entry in entries]
+
+
+@pytest.fixture
+def keeper(tmp_path: Path, database: Callable[[], str]) -> Iterator[Keeper]:
+    """A store with things in it, on each database that the module asks for."""
+    keeper = Keeper(tmp_path, database())
+    yield keeper
+    keeper.store.close()
 
 
 @pytest.fixture
