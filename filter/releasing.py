@@ -59,8 +59,9 @@ class Releasing:
         """
         message = custody.message(mail.content)
         arrival = Arrival(envelope, message, "held", self._settings.service.hostname, replies_each=True)
+        work: Work | None = None
         for attempt in range(TRIES):
-            work = self._store.work(self._clock.now(), again=attempt > 0)
+            work = self._store.work(self._clock.now(), after=work)
             try:
                 return self._try(custody, mail, undecided(arrival), work)
             except Clash:
