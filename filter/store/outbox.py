@@ -8,7 +8,7 @@ connection died between Postfix's 250 and its recording. A refusal for good keep
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ GIVE_UP: Final = timedelta(days=5)
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A letter in the outbox."""
+    """A letter in the outbox; `owner` has claimed it."""
 
     number: int
     handler: str
@@ -49,6 +49,7 @@ class Waiting:
     due: datetime
     attempts: int
     last_reply: str | None
+    owner: str | None
 
     def submission(self, message: Message) -> Submission:
         """The letter as a transaction with Postfix."""
@@ -83,7 +84,7 @@ def claim(connection: Connection, owner: str, now: datetime, most: int) -> list[
     numbers = [row["id"] for row in rows]
     until = when(now + LEASE)
     connection.execute(update(outbox).where(outbox.c.id.in_(numbers)).values(lease=until, owner=owner))
-    return [_read(row) for row in rows]
+    return [replace(_read(row), owner=owner) for row in rows]
 
 
 def release(connection: Connection, owner: str, letters: Sequence[Waiting]) -> None:
@@ -105,7 +106,12 @@ def settle(
     """Record what Postfix said of recipients: taken, to be tried again, or refused and so held.
 
     `replies` are for the first recipients, in order; the turn of others comes at once, unless none of these was served.
+    Who took longer than the lease may find that another has the letter, or that its number is another letter's by now:
+    then nothing is recorded.
     """
+    ours = (outbox.c.id == letter.number, outbox.c.owner == letter.owner, outbox.c.created == when(letter.created))
+    if connection.execute(select(outbox.c.id).where(*ours).with_for_update()).first() is None:
+        return
     late = now - letter.created > GIVE_UP
     untried = letter.recipients[len(replies) :]
     failed = [pair for pair in zip(letter.recipients, replies, strict=False) if not pair[1].is_ok]
@@ -173,5 +179,5 @@ def _read(row: Any) -> Waiting:
         number=row["id"], handler=row["handler"], message_id=row["message_id"],
         envelope=Envelope.from_dict(row["envelope"]), verp=row["verp"], content=row["content"],
         created=moment(row["created"]), due=moment(row["due"]), attempts=row["attempts"],
-        last_reply=row["last_reply"],
+        last_reply=row["last_reply"], owner=row["owner"],
     )  # fmt: skip

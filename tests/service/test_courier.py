@@ -144,6 +144,23 @@ def test_the_letters_of_a_courier_that_died_do_not_wait_for_its_lease(
     assert sorted(postfix.sent) == [["member0@x.test"], ["member1@x.test"]]
 
 
+def test_who_was_slower_than_the_lease_takes_no_other_letter_away(store: Store, clock: FixedClock) -> None:
+    """SQLite gives the number of a letter that is gone to the next one."""
+    post(store, clock, "ann@x.test")
+    (late,) = store.claim("slow", clock.now())
+    clock.advance(timedelta(hours=1))
+    (again,) = store.claim("quick", clock.now())
+    store.settle_letter(late, [LATER], clock.now(), None)
+    assert [letter.owner for letter in store.waiting()] == ["quick"]
+    store.settle_letter(again, [OK], clock.now(), None)
+    post(store, clock, "bob@x.test")
+    (other,) = store.claim("quick", clock.now())
+    store.settle_letter(late, [OK], clock.now(), None)
+    store.settle_letter(again, [OK], clock.now(), None)
+    assert [letter.recipients for letter in store.waiting()] == [("bob@x.test",)]
+    assert other.number == late.number
+
+
 def test_letters_from_before_the_clock_was_set_back_do_not_wait_for_years(
     store: Store, clock: FixedClock, courier: Courier, postfix: Postfix
 ) -> None:
