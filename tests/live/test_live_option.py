@@ -17,7 +17,15 @@ PIPELINE = (
     " or verdicts_may_be or every_verdict or crash_before or token_is_good or keeps_the_original or edits_of_a_letter"
 )
 OFFICE_OF_THE_PLUGIN = """\
+import itertools
 import pytest
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database(tmp_path):
+    return lambda: f"sqlite:///{tmp_path}/store-{next(numbers)}.db"
 
 
 @pytest.fixture
