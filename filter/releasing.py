@@ -23,7 +23,7 @@ from .refusals import Refusals
 from .routing import Router
 from .run import Surroundings
 from .runs import Runs
-from .store import Clash, Custody, KeptMail, Remainder, Store, Work
+from .store import Clash, Custody, KeptMail, Remainder, Store, Which, Work
 from .tokens import Tokens
 from .watch import GivenUp, run_apart
 
@@ -65,7 +65,7 @@ class Releasing:
             try:
                 return self._try(custody, mail, undecided(arrival), work)
             except Clash:
-                if attempt + 1 == TRIES:
+                if attempt + 1 == TRIES or custody.held(Which(numbers=(mail.number,))) != [mail]:
                     raise
             finally:
                 work.close()

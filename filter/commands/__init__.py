@@ -10,6 +10,7 @@ from .check import check
 from .db import db
 from .explain import explain
 from .held import held
+from .outbox import outbox
 from .program import program as main
 from .routes import routes
 from .run import run
@@ -18,5 +19,5 @@ from .systemd import systemd
 
 __all__ = ["main"]
 
-for command in (run, check, explain, routes, send, capture, systemd, db, held):
+for command in (run, check, explain, routes, send, capture, systemd, db, held, outbox):
     main.add_command(command)

@@ -21,6 +21,7 @@ from .listing import json_option, moment, path, several, table
 from .meaning import all_option, confirm, filters, meant, numbers, yes_option
 from .printable import printable
 from .program import Trouble, config_option, settings
+from .shown import Fact, block, envelope_facts, facts, header_of
 
 
 def _described(kept: Custody) -> list[tuple[str, str]]:
@@ -61,22 +62,17 @@ def list_(which: Which, as_json: bool) -> None:
 def show(number: int, eml: BinaryIO | None, as_json: bool) -> None:
     """Show envelope, reason, traceback and header of a held message, or write the message to a file."""
     with custody() as kept:
-        mail = _one(kept, number)
+        mail = _found(kept, Which(numbers=(number,)))[0]
         message = kept.message(mail.content)
     if eml is not None:
         eml.writelines(message.chunks())
-        return
-    header = bytes(message.raw[: message.body_start]).decode("utf-8", "surrogateescape")
-    if as_json:
-        details = {"envelope": mail.envelope.as_dict(), "traceback": mail.traceback, "header": header}
+    elif as_json:
+        details = {"envelope": mail.envelope.as_dict(), "traceback": mail.traceback, "header": header_of(message)}
         print_json({**_plain(mail), **details})
-        return
-    for name, text in _facts(mail):
-        click.echo(f"{name + ':':12}{printable(text)}")
-    for title, block in (("Traceback", mail.traceback), ("Header", header)):
-        if block:
-            click.echo(click.style(f"\n{title}", bold=True))
-            click.echo("\n".join(f"  {printable(line)}" for line in block.splitlines()))
+    else:
+        facts(_facts(mail))
+        block("Traceback", mail.traceback)
+        block("Header", header_of(message))
 
 
 @held.command(short_help="Let held mail go on.")
@@ -127,12 +123,12 @@ def delete(numbers: tuple[int, ...], which: Which, everything: bool, yes: bool) 
         mails = _found(kept, wanted)
         if len(numbers) != 1:
             confirm(f"Delete {len(mails)} held messages for good?", yes=yes)
+        refused = kept.delete_held(mails)
         for mail in mails:
-            try:
-                kept.delete_held(mail)
-            except Clash as clash:
-                raise Trouble(f"{clash}; look again with `penstock held list`") from clash
-            click.echo(f"{mail.number}: deleted")
+            if mail.number not in refused:
+                click.echo(f"{mail.number}: deleted")
+        if refused:
+            raise Trouble("\n".join(refused.values()))
 
 
 def _found(kept: Custody, which: Which) -> list[KeptMail]:
@@ -144,10 +140,6 @@ def _found(kept: Custody, which: Which) -> list[KeptMail]:
     if not found:
         raise Trouble("no such mail is held; `penstock held list` shows what is")
     return found
-
-
-def _one(kept: Custody, number: int) -> KeptMail:
-    return _found(kept, Which(numbers=(number,)))[0]
 
 
 def _handlers(opened: Store, found: Settings) -> Releasing:
@@ -200,19 +192,12 @@ def _cells(mail: KeptMail) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _facts(mail: KeptMail) -> Iterator[tuple[str, str]]:
-    envelope = mail.envelope
+def _facts(mail: KeptMail) -> Iterator[Fact]:
     yield "Number", str(mail.number)
     yield "Held", f"{moment(mail.at)} UTC, " + (f"until {moment(mail.expires)}" if mail.expires else "for good")
     yield "Handler", mail.handler
     yield "Reason", mail.reason
     yield "Attempts", str(mail.attempts)
     yield "Release", "straight to Postfix, which refused it" if mail.done else "through the handlers"
-    yield "Sender", f"<{envelope.reverse_path}>"
-    for recipient in envelope.recipients:
-        parameters = {"NOTIFY": recipient.notify, "ORCPT": recipient.orcpt}
-        yield "Recipient", " ".join([f"<{recipient.address}>", *(f"{k}={v}" for k, v in parameters.items() if v)])
-    for name in ("name", "address", "helo", "ident", "login"):
-        if (value := getattr(envelope.client, name)) is not None:
-            yield f"Client {name}"[:11], value
+    yield from envelope_facts(mail.envelope)
     yield "Size", f"{mail.size:,} octets"

@@ -12,6 +12,7 @@ from .failures import Clash, StoreError, is_clash, is_store_failure
 from .keeping import KeptMail, Remainder
 from .ledger import Book, Ledger
 from .outbox import SENDING, Waiting
+from .posting import KeptLetter
 from .store import Store
 from .which import Which
 from .work import Abandoned, Work
@@ -22,6 +23,7 @@ __all__ = [
     "Book",
     "Clash",
     "Custody",
+    "KeptLetter",
     "KeptMail",
     "Ledger",
     "LedgerDraft",

@@ -76,9 +76,10 @@ def claim(connection: Connection, mail: KeptMail) -> None:
         raise Clash(f"held mail {mail.number} was released or deleted by another")
 
 
-def send_as_it_is(connection: Connection, mail: KeptMail, envelope: Envelope, now: datetime) -> int:
+def send_as_it_is(
+    connection: Connection, mail: KeptMail, envelope: Envelope, message_id: str, now: datetime
+) -> int:  # fmt: skip
     """Put held mail into the outbox, for the recipients of this envelope; returns the letter's number."""
-    message_id = contents.read(connection, mail.content)["Message-ID"] or ""
     letter = _queue(connection, mail, envelope, mail.content, message_id, verp=mail.verp, now=now)
     connection.execute(delete(held).where(held.c.id == mail.number))
     return letter

@@ -84,7 +84,7 @@ def claim(connection: Connection, owner: str, now: datetime, most: int) -> list[
     numbers = [row["id"] for row in rows]
     until = when(now + LEASE)
     connection.execute(update(outbox).where(outbox.c.id.in_(numbers)).values(lease=until, owner=owner))
-    return [replace(_read(row), owner=owner) for row in rows]
+    return [replace(waiting_of(row), owner=owner) for row in rows]
 
 
 def release(connection: Connection, owner: str, letters: Sequence[Waiting]) -> None:
@@ -141,7 +141,17 @@ def settle(
 
 def listed(connection: Connection) -> list[Waiting]:
     """All letters in the outbox, oldest first."""
-    return [_read(row) for row in connection.execute(select(outbox).order_by(outbox.c.id)).mappings()]
+    return [waiting_of(row) for row in connection.execute(select(outbox).order_by(outbox.c.id)).mappings()]
+
+
+def waiting_of(row: Any) -> Waiting:
+    """A row as a letter."""
+    return Waiting(
+        number=row["id"], handler=row["handler"], message_id=row["message_id"],
+        envelope=Envelope.from_dict(row["envelope"]), verp=row["verp"], content=row["content"],
+        created=moment(row["created"]), due=moment(row["due"]), attempts=row["attempts"],
+        last_reply=row["last_reply"], owner=row["owner"],
+    )  # fmt: skip
 
 
 def next_due(connection: Connection) -> datetime | None:
@@ -172,12 +182,3 @@ def _envelope(letter: Letter) -> Envelope:
     utf8 = letter.smtputf8 or not all(address.isascii() for address in addresses)
     body = "7BIT" if letter.message.is_ascii else "8BITMIME"
     return Envelope(letter.sender, body=body, smtputf8=utf8).to(*letter.recipients)
-
-
-def _read(row: Any) -> Waiting:
-    return Waiting(
-        number=row["id"], handler=row["handler"], message_id=row["message_id"],
-        envelope=Envelope.from_dict(row["envelope"]), verp=row["verp"], content=row["content"],
-        created=moment(row["created"]), due=moment(row["due"]), attempts=row["attempts"],
-        last_reply=row["last_reply"], owner=row["owner"],
-    )  # fmt: skip
