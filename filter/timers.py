@@ -22,7 +22,7 @@ from .machine import HandlerError, answer, moved
 from .mail import Timer
 from .routing import Router
 from .run import Run, Surroundings
-from .store import Clash, Store, Work, is_store_failure
+from .store import Change, Clash, Store, Work, is_store_failure
 from .tokens import Tokens
 from .verdict import Verdict
 from .watch import GivenUp, run_apart
@@ -58,9 +58,15 @@ class Timers:
         Raises what a store that is out of reach raises.
         """
         due = self._store.due_conversations(self._clock.now(), self._handlers)
-        return sum(self._run(self._handlers[conversation.key.handler], conversation) for conversation in due)
+        return sum(self._run_safely(conversation) for conversation in due)
 
-    def _run(self, handler: Handler, due: Conversation) -> bool:
+    def run(self, due: Conversation, also: Change = lambda connection: None) -> bool:
+        """Run the deadline of a conversation, whether it has come or not; returns whether it ran.
+
+        It does not where another was quicker at the conversation. `also` is written with its effects. Raises what the
+        handler and the store raise, and GivenUp where it took too long.
+        """
+        handler = self._handlers[due.key.handler]
         now = self._clock.now()
         claimed = self._store.claim_conversation(due, now + self._put_off, now)
         if claimed is None:
@@ -73,25 +79,29 @@ class Timers:
             found = replace(found, deadline=due.deadline)
             run_apart(lambda: self._call(handler, found, work), self._limit, work.abandon, self._returned)
             work.keep()
-            work.commit([], [], "", "")
+            work.commit([], [], "", "", also)
         except Clash:
             return False
         except GivenUp:
             self.abandoned += 1
-            log.error("handler=%s: the timer of %s runs again in %s", handler.name, due.key, self._put_off)
-            return False
-        except BaseException as error:
-            if is_store_failure(error) or isinstance(error, KeyboardInterrupt):
-                raise
-            log.exception(
-                "handler=%s: the timer of %s failed; it runs again in %s", handler.name, due.key, self._put_off
-            )
-            return False
+            raise
         finally:
             work.close()
         if work.kept.letters:
             self._letters_ready()
         return True
+
+    def _run_safely(self, due: Conversation) -> bool:
+        name = due.key.handler
+        try:
+            return self.run(due)
+        except GivenUp:
+            log.error("handler=%s: the timer of %s runs again in %s", name, due.key, self._put_off)
+        except BaseException as error:
+            if is_store_failure(error) or isinstance(error, KeyboardInterrupt):
+                raise
+            log.exception("handler=%s: the timer of %s failed; it runs again in %s", name, due.key, self._put_off)
+        return False
 
     def _returned(self) -> None:
         self.abandoned -= 1

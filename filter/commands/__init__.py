@@ -15,9 +15,11 @@ from .program import program as main
 from .routes import routes
 from .run import run
 from .send import send
+from .state import state
 from .systemd import systemd
+from .timers import timers
 
 __all__ = ["main"]
 
-for command in (run, check, explain, routes, send, capture, systemd, db, held, outbox):
+for command in (run, check, explain, routes, send, capture, systemd, db, held, outbox, state, timers):
     main.add_command(command)

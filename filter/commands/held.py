@@ -18,7 +18,7 @@ from .given import bare
 from .kept import custody, person, store
 from .listing import as_json as print_json
 from .listing import json_option, moment, path, several, table
-from .meaning import all_option, confirm, filters, meant, numbers, yes_option
+from .meaning import all_option, confirm, filters, meant, numbers, tell, yes_option
 from .printable import printable
 from .program import Trouble, config_option, settings
 from .shown import Fact, block, envelope_facts, facts, header_of
@@ -124,11 +124,7 @@ def delete(numbers: tuple[int, ...], which: Which, everything: bool, yes: bool) 
         if len(numbers) != 1:
             confirm(f"Delete {len(mails)} held messages for good?", yes=yes)
         refused = kept.delete_held(mails)
-        for mail in mails:
-            if mail.number not in refused:
-                click.echo(f"{mail.number}: deleted")
-        if refused:
-            raise Trouble("\n".join(refused.values()))
+        tell([f"{mail.number}: deleted" for mail in mails], refused)
 
 
 def _found(kept: Custody, which: Which) -> list[KeptMail]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
@@ -17,6 +17,7 @@ from ..service import EXPECTED
 from ..store import Custody, Which
 from .kept import custody
 from .printable import printable
+from .program import Trouble
 
 Describe = Callable[[Custody], list[tuple[str, str]]]
 """What may be named, for completion: names, and a word about each."""
@@ -45,6 +46,7 @@ _OPTIONS: Final[dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]] =
     ),
     "sender": click.option("--sender", metavar="ADDRESS", help="Those of this sender, <> for null; * for anything."),
     "recipient": click.option("--recipient", metavar="ADDRESS", help="Those for this recipient; * for anything."),
+    "resource": click.option("--resource", metavar="TEXT", help="Those about this resource."),
     "reason": click.option("--reason", metavar="TEXT", help="Those with this in their reason."),
 }
 
@@ -69,8 +71,22 @@ def filters(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def numbers(describe: Describe, *, several: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The argument NUMBER, which the shell completes; NUMBER… where there may be none, or several."""
+    """The argument NUMBER, which the shell completes; `numbers` where there may be none, or several."""
+    complete = _completing(describe)
+    if several:
+        return click.argument("numbers", type=int, nargs=-1, metavar="[NUMBER]...", shell_complete=complete)
+    return click.argument("number", type=int, metavar="NUMBER", shell_complete=complete)
 
+
+def names(describe: Describe, *, several: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The argument NAME of a conversation, which the shell completes; `names` where there may be none, or several."""
+    complete = _completing(describe)
+    if several:
+        return click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete)
+    return click.argument("name", metavar="NAME", shell_complete=complete)
+
+
+def _completing(describe: Describe) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
             with context.scope(cleanup=False), custody() as kept:
@@ -79,11 +95,7 @@ def numbers(describe: Describe, *, several: bool = True) -> Callable[[Callable[.
             return []  # a line that is being typed is no place for errors
         return [CompletionItem(name, help=printable(about)) for name, about in found if name.startswith(incomplete)]
 
-    if several:
-        return click.argument(
-            "numbers", type=int, nargs=-1, metavar="[NUMBER]...", shell_complete=complete
-        )
-    return click.argument("number", type=int, metavar="NUMBER", shell_complete=complete)
+    return complete
 
 
 all_option: Final = click.option("--all", "everything", is_flag=True, help="All there are.")
@@ -93,11 +105,18 @@ yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask.")
 """`--yes`, for what would ask."""
 
 
-def meant(numbers: tuple[int, ...], which: Which, *, everything: bool = False) -> Which:
+def meant(numbers: tuple[int, ...], which: Which, *, everything: bool) -> Which:
     """Numbers or filters or all, as one. Raises click.UsageError where it is none of them, or several."""
-    if bool(numbers) + (not which.is_all) + everything != 1:
-        raise click.UsageError("Name numbers, or say which by options like --handler, or say --all: one of the three.")
+    one_way("numbers", numbers, which, everything=everything)
     return Which(numbers=numbers) if numbers else which
+
+
+def one_way(what: str, given: tuple[object, ...], which: Which, *, everything: bool) -> None:
+    """Raises click.UsageError unless it is said in one way alone what is meant."""
+    if bool(given) + (not which.is_all) + everything != 1:
+        raise click.UsageError(
+            f"Give {what}, or say which by options like --handler, or say --all: one of the three."
+        )
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -107,3 +126,12 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody is there to ask; say --yes.")
     click.confirm(question, abort=True)
+
+
+def tell(done: Sequence[str], refused: Mapping[int, str]) -> None:
+    """Say what was done with each, but for those that were refused. Raises Trouble where any was."""
+    for place, text in enumerate(done):
+        if place not in refused:
+            click.echo(printable(text))
+    if refused:
+        raise Trouble("\n".join(map(printable, refused.values())))

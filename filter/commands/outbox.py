@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import click
@@ -11,7 +11,7 @@ from ..store import Custody, KeptLetter, Which
 from .kept import custody
 from .listing import as_json as print_json
 from .listing import json_option, moment, path, several, table
-from .meaning import all_option, confirm, filters, meant, numbers, yes_option
+from .meaning import all_option, confirm, filters, meant, numbers, tell, yes_option
 from .program import Trouble, config_option
 from .shown import Fact, block, envelope_facts, facts, header_of
 
@@ -75,7 +75,7 @@ def retry(numbers: tuple[int, ...], which: Which, everything: bool) -> None:
     wanted = meant(numbers, which, everything=everything)
     with custody() as kept:
         letters = _found(kept, wanted)
-        _tell(letters, kept.retry_letters(letters), "is due now")
+        tell([f"letter {letter.number} is due now" for letter in letters], kept.retry_letters(letters))
 
 
 @outbox.command(short_help="Keep letters from being sent.")
@@ -88,7 +88,7 @@ def hold(numbers: tuple[int, ...], which: Which, everything: bool) -> None:
     wanted = meant(numbers, which, everything=everything)
     with custody() as kept:
         letters = _found(kept, wanted)
-        _tell(letters, kept.hold_letters(letters), "is held")
+        tell([f"letter {letter.number} is held" for letter in letters], kept.hold_letters(letters))
 
 
 @outbox.command(short_help="Delete letters for good.")
@@ -104,7 +104,7 @@ def delete(numbers: tuple[int, ...], which: Which, everything: bool, yes: bool) 
         letters = _found(kept, wanted)
         if len(numbers) != 1:
             confirm(f"Delete {len(letters)} letters for good?", yes=yes)
-        _tell(letters, kept.delete_letters(letters), "is deleted")
+        tell([f"letter {letter.number} is deleted" for letter in letters], kept.delete_letters(letters))
 
 
 def _found(kept: Custody, which: Which) -> list[KeptLetter]:
@@ -115,15 +115,6 @@ def _found(kept: Custody, which: Which) -> list[KeptLetter]:
         named = f"no letter {', '.join(map(str, missing))}" if missing else "no such letter"
         raise Trouble(f"{named} is in the outbox; `penstock outbox list` shows what is")
     return found
-
-
-def _tell(letters: list[KeptLetter], refused: Mapping[int, str], done: str) -> None:
-    """Say what was done. Raises Trouble where something was not."""
-    for letter in letters:
-        if letter.number not in refused:
-            click.echo(f"letter {letter.number} {done}")
-    if refused:
-        raise Trouble("\n".join(refused.values()))
 
 
 def _plain(letter: KeptLetter) -> dict[str, Any]:

@@ -7,12 +7,14 @@ may fork between making a `Store` and opening it.
 from sqlalchemy.orm import Session
 
 from .custody import Custody
+from .database import Change
 from .draft import LedgerDraft
 from .failures import Clash, StoreError, is_clash, is_store_failure
 from .keeping import KeptMail, Remainder
 from .ledger import Book, Ledger
 from .outbox import SENDING, Waiting
 from .posting import KeptLetter
+from .states import KeptConversation
 from .store import Store
 from .which import Which
 from .work import Abandoned, Work
@@ -21,8 +23,10 @@ __all__ = [
     "SENDING",
     "Abandoned",
     "Book",
+    "Change",
     "Clash",
     "Custody",
+    "KeptConversation",
     "KeptLetter",
     "KeptMail",
     "Ledger",

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
+from ..effects import Conversation, Key
 from ..envelope import Envelope
+from ..handler import START
 from ..message import Message
 from ..submission import Submission
-from . import audit, contents, keeping, posting
+from . import audit, contents, keeping, posting, states
 from .audit import Deed, about
 from .database import Change, Database
 from .failures import Clash
 from .keeping import KeptMail, Remainder
 from .posting import KeptLetter
+from .states import KeptConversation
 from .which import Which
+from .work import load_conversation, store_conversation
 
 TOGETHER: Final = 100
 """How many are deleted in one transaction: few enough that nobody waits for long."""
 
 Refused = dict[int, str]
-"""With what nothing was done, by number, and why: another was quicker."""
+"""With what nothing was done, by its place among what was given, and why: another was quicker."""
 
-
-class _Numbered(Protocol):
-    @property
-    def number(self) -> int: ...
-
-
-Thing = TypeVar("Thing", bound=_Numbered)
+Thing = TypeVar("Thing")
 
 
 class Custody:
@@ -135,24 +133,66 @@ class Custody:
 
         return self._each(letters, remove)
 
-    def _each(self, things: Sequence[Thing], act: Callable[[Connection, Thing], Deed | None]) -> Refused:
+    # Conversations
+
+    def conversations(self, which: Which) -> list[KeptConversation]:
+        """The conversations that are meant, by handler, sender and resource."""
+        with self._database.reading() as connection:
+            return states.find(connection, which)
+
+    def named(self, names: Sequence[str]) -> dict[str, KeptConversation]:
+        """The conversations of these names, as far as there are any."""
+        with self._database.reading() as connection:
+            return states.named(connection, names)
+
+    def timed(self, which: Which, until: datetime | None = None) -> list[KeptConversation]:
+        """The conversations that are meant and have a deadline, at the latest `until`; the first deadline first."""
+        with self._database.reading() as connection:
+            return states.timed(connection, which, until)
+
+    def move(self, moves: Sequence[Conversation]) -> Refused:
+        """Write conversations, each over the version that it was read as. One in START is over."""
+
+        def write(connection: Connection, to: Conversation) -> Deed:
+            before = load_conversation(connection, to.key)
+            store_conversation(connection, to, self._now)
+            return self.deed_on(before, "reset" if to.state == START else "moved", state=to.state)
+
+        return self._each(moves, write, lambda conversation: conversation.key)
+
+    def deed_on(self, before: Conversation, deed: str, **more: object) -> Deed:
+        """What is written down of a conversation that something is done with."""
+        details = {"sender": before.key.sender, "resource": before.key.resource, "was": before.state, **more}
+        return Deed(deed, "conversation", states.name_of(before.key), before.key.handler, details)
+
+    def noting(self, done: Deed) -> Change:
+        """What writes a deed down along with something else."""
+        return lambda connection: self._note(connection, done)
+
+    def _each(
+        self, things: Sequence[Thing], act: Callable[[Connection, Thing], Deed | None],
+        key: Callable[[Thing], Key] | None = None,
+    ) -> Refused:  # fmt: skip
         """Do something with each, many in one transaction; whom another was quicker at is left as it is."""
         refused: Refused = {}
         for start in range(0, len(things), TOGETHER):
+            some = things[start : start + TOGETHER]
             clashes: Refused = {}
 
-            def change(connection: Connection, start: int = start, clashes: Refused = clashes) -> None:
+            def change(
+                connection: Connection, start: int = start, some: Sequence[Thing] = some, clashes: Refused = clashes
+            ) -> None:
                 clashes.clear()  # it may be called again
-                for thing in things[start : start + TOGETHER]:
+                for place, thing in enumerate(some, start):
                     try:
                         done = act(connection, thing)
                     except Clash as clash:
-                        clashes[thing.number] = str(clash)
+                        clashes[place] = str(clash)
                         continue
                     if done is not None:
                         self._note(connection, done)
 
-            self._database.apply((), change)
+            self._database.apply(() if key is None else [key(thing) for thing in some], change)
             refused |= clashes
         return refused
 

@@ -27,6 +27,7 @@ class Which:
     sender: str | None = None
     recipient: str | None = None
     reason: str | None = None
+    resource: str | None = None
 
     @property
     def is_all(self) -> bool:

@@ -170,7 +170,7 @@ def test_which_ones_are_meant_must_be_said_once(keeper: Any, said: list[str]) ->
     for command in ("release", "delete"):
         result = keeper("held", command, *said)
         assert result.exit_code == 2
-        assert "Name numbers, or say which" in result.stderr
+        assert "Give numbers, or say which" in result.stderr
 
 
 # Release through the handlers
