@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .audit import audit
 from .capture import capture
 from .check import check
 from .db import db
@@ -21,5 +22,5 @@ from .timers import timers
 
 __all__ = ["main"]
 
-for command in (run, check, explain, routes, send, capture, systemd, db, held, outbox, state, timers):
+for command in (run, check, explain, routes, send, capture, systemd, db, held, outbox, state, timers, audit):
     main.add_command(command)

@@ -6,6 +6,7 @@ may fork between making a `Store` and opening it.
 
 from sqlalchemy.orm import Session
 
+from .audit import Entry
 from .custody import Custody
 from .database import Change
 from .draft import LedgerDraft
@@ -26,6 +27,7 @@ __all__ = [
     "Change",
     "Clash",
     "Custody",
+    "Entry",
     "KeptConversation",
     "KeptLetter",
     "KeptMail",

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select
 from ..envelope import Envelope
 from .rows import moment, storable, when
 from .schema import audit
+from .which import Which
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ def write(connection: Connection, who: str, done: Deed, now: datetime) -> None:
     )  # fmt: skip
 
 
-def listed(connection: Connection) -> list[Entry]:
-    """All entries, oldest first."""
-    rows = connection.execute(select(audit).order_by(audit.c.id)).mappings()
+def find(connection: Connection, which: Which) -> list[Entry]:
+    """The entries that are meant, by handler and time, oldest first."""
+    rows = connection.execute(select(audit).where(*which.columns(audit, "at")).order_by(audit.c.id)).mappings()
     return [
         Entry(
             moment(row["at"]), row["who"],

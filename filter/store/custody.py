@@ -14,7 +14,7 @@ from ..handler import START
 from ..message import Message
 from ..submission import Submission
 from . import audit, contents, keeping, posting, states
-from .audit import Deed, about
+from .audit import Deed, Entry, about
 from .database import Change, Database
 from .failures import Clash
 from .keeping import KeptMail, Remainder
@@ -43,10 +43,10 @@ class Custody:
         self._who = who
         self._now = now
 
-    def audit(self) -> list[audit.Entry]:
-        """What was done so far, oldest first."""
+    def audit(self, which: Which) -> list[Entry]:
+        """What was done so far, oldest first; of which handler, and since when, may be said."""
         with self._database.reading() as connection:
-            return audit.listed(connection)
+            return audit.find(connection, which)
 
     # Held mail
 

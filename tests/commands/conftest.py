@@ -17,7 +17,7 @@ from penstock.filter.effects import Conversation, Held, Key
 from penstock.filter.envelope import Envelope, Recipient
 from penstock.filter.letters import Letter
 from penstock.filter.message import Message
-from penstock.filter.store import Store
+from penstock.filter.store import Store, Which
 
 CONFIGURATION = """\
 [service]
@@ -149,7 +149,7 @@ class Keeper:
     @property
     def audit(self) -> list[tuple[str, str, str]]:
         """What was done: deed, kind and subject."""
-        entries = self.store.custody("", self.clock.now()).audit()
+        entries = self.store.custody("", self.clock.now()).audit(Which())
         assert {entry.who for entry in entries} <= {person()}
         return [(entry.done.deed, entry.done.kind, entry.done.subject) for entry in entries]
 

@@ -8,6 +8,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from penstock.filter.commands import main
 from penstock.filter.envelope import Recipient
+from penstock.filter.store import Clash, Which
 from penstock.filter.verdict import OK, Reply
 
 DATABASES = ["sqlite", "postgresql"]
@@ -315,3 +316,42 @@ def test_there_is_no_store_yet(penstock_in: Any) -> None:
     assert result.exit_code == 1
     assert "is not there yet; the service makes it at its first start" in result.stderr
     assert not penstock_in.store_file.exists()
+
+
+# Two at once
+
+
+def test_who_comes_second_releases_nothing(keeper: Any) -> None:
+    number = keeper.hold()
+    custody = keeper.store.custody("ann", keeper.clock.now())
+    [seen] = custody.held(Which())
+    assert keeper("held", "release", str(number), "--around").exit_code == 0
+    with pytest.raises(Clash, match=f"held mail {number} was released or deleted by another"):
+        custody.release_around(seen, seen.envelope)
+    assert len(custody.delete_held([seen])) == 1
+    assert len(letters(keeper)) == 1
+    assert keeper.audit == [("released", "held", str(number))]
+
+
+def test_a_handler_that_meets_another_release_undoes_what_it_did(keeper: Any) -> None:
+    """The mail is gone while the handlers run over it: their effects go, too."""
+    keeper.handler("""
+        from penstock.filter.store import Store, Which
+        @route("x@lists.test")
+        def START(mail):
+            store = Store(URL)
+            custody = store.custody("eve", mail.now)
+            custody.delete_held(custody.held(Which()))
+            store.close()
+            return OPEN
+        @route("x@lists.test")
+        def OPEN(mail):
+            pass
+    """.replace("URL", repr(keeper.installed.url)))
+    number = keeper.hold("x@lists.test")
+    result = keeper("held", "release", str(number))
+    assert result.exit_code == 1
+    assert f"held mail {number} was released or deleted by another" in result.stdout
+    assert keeper.store.conversations() == []
+    entries = keeper.store.custody("", keeper.clock.now()).audit(Which())
+    assert [(entry.who, entry.done.deed) for entry in entries] == [("eve", "deleted")]

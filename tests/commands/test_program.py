@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from penstock.filter.commands import main
 from penstock.filter.commands.reference import sections
 
-PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "commands.md").read_text("utf-8")
+OPERATIONS = (DOCS / "operations.md").read_text("utf-8")
 
 
 def test_the_page_has_the_help_of_every_command() -> None:
@@ -30,6 +35,15 @@ def test_a_command_says_at_once_what_it_does(name: str) -> None:
     summary = main.commands[name].get_short_help_str(100)
     assert summary.endswith(".")
     assert "..." not in summary
+
+
+@pytest.mark.parametrize("line", re.findall(r"(?m)^penstock (.*?)(?: +#.*)?$", OPERATIONS))
+def test_what_the_page_on_operations_types_is_understood(line: str) -> None:
+    command: click.Command = main
+    words = shlex.split(line.replace("…", "x"))
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    command.make_context(command.name, words)  # raises where it is not
 
 
 def test_the_version() -> None:
