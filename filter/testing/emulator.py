@@ -20,7 +20,8 @@ It follows cleanup(8) of Postfix 3.7 operation by operation; the tests hold it t
 
 On the way in smtpd(8) ends lines at LF and makes any other CR a space; white space before a colon, and what follows
 a NUL in the line of a field, are left out; where no empty line parts header and body, one is put in. What depends on
-the site is not done here: fields dropped, added and rewritten, header checks, aliases.
+the site is not done here: fields dropped, added and rewritten, header checks, aliases. Nor is this followed: a Received
+without a word on its first line, inserted above Postfix's own, is hidden from then on, and Postfix's own is not.
 """
 
 from __future__ import annotations

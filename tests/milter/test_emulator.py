@@ -138,8 +138,16 @@ def changed(envelope: Envelope, random: Random) -> Envelope:
 def some_operations(random: Random) -> list[Operation]:
     """Whatever a milter may say, sensible or not."""
     said = [random.choice(SAYINGS)(random) for _ in range(random.randint(1, 8))]
+    said = [operation for operation in said if not _passes_for_own(operation)]
     bodies = [operation for operation in said if isinstance(operation, ReplaceBody)]
     return [operation for operation in said if operation not in bodies] + bodies
+
+
+def _passes_for_own(operation: Operation) -> bool:
+    """Whether Postfix takes an inserted field for its own Received: one without a word on its first line."""
+    if not isinstance(operation, InsertHeader) or operation.name != "Received":
+        return False
+    return not operation.value.partition("\n")[0].strip()
 
 
 def _said_value(random: Random) -> str:
