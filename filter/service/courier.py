@@ -103,7 +103,7 @@ class Courier:
 
     def _send(self, letter: Waiting) -> None:
         """Send a letter to its first recipients, of whom there are seldom too many for one transaction."""
-        recipients = letter.recipients[:AT_MOST]
+        recipients = letter.envelope.recipients[:AT_MOST]
         whole = letter.submission(self._store.letter(letter))
         replies = self._sender.send(replace(whole, envelope=whole.envelope.to(*recipients)))
         now = self._clock.now()
@@ -115,7 +115,7 @@ class Courier:
                 "message_id": letter.message_id,
                 "handler": letter.handler,
                 "sender": f"<{letter.envelope.reverse_path}>",
-                "recipient": f"<{recipient}>",
+                "recipient": f"<{recipient.address}>",
                 "reply": str(reply),
             }
             log.log(level, "%s", pairs(about))

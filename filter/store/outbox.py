@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from ..effects import Held
-from ..envelope import Envelope
+from ..envelope import Envelope, Recipient
 from ..letters import Letter
 from ..message import Message
 from ..submission import Submission
@@ -113,8 +113,9 @@ def settle(
     if connection.execute(select(outbox.c.id).where(*ours).with_for_update()).first() is None:
         return
     late = now - letter.created > GIVE_UP
-    untried = letter.recipients[len(replies) :]
-    failed = [pair for pair in zip(letter.recipients, replies, strict=False) if not pair[1].is_ok]
+    recipients = letter.envelope.recipients
+    untried = recipients[len(replies) :]
+    failed = [pair for pair in zip(recipients, replies, strict=False) if not pair[1].is_ok]
     given_up = [pair for pair in failed if late or pair[1].is_permanent]
     again = [pair for pair in failed if not (late or pair[1].is_permanent)]
     if given_up:
@@ -164,8 +165,9 @@ _INSERT: Final = insert(outbox)
 
 
 def _hold(
-    connection: Connection, letter: Waiting, refused: list[tuple[str, Reply]], now: datetime, expires: datetime | None
-) -> None:
+    connection: Connection, letter: Waiting, refused: list[tuple[Recipient, Reply]], now: datetime,
+    expires: datetime | None,
+) -> None:  # fmt: skip
     envelope = letter.envelope.to(*(recipient for recipient, _ in refused))
     reason = f"a letter could not be delivered: {refused[0][1]}"
     message = contents.read(connection, letter.content)

@@ -1,5 +1,9 @@
 """`penstock held`: list, show, release, delete; each deed is one transaction, with a row of the audit."""
 
+import os
+import pty
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from penstock.filter.verdict import OK, Reply
 
 DATABASES = ["sqlite", "postgresql"]
 
+LATER = Reply(451, "4.3.0", "not now")
 REFUSED = Reply(550, "5.1.1", "no such user")
 
 
@@ -127,10 +132,15 @@ def test_around_the_handlers_it_goes_as_it_is(keeper: Any) -> None:
 
 
 def test_what_postfix_refuses_is_held_again(keeper: Any) -> None:
-    number = keeper.hold("bob@example.net", "eve@example.net", verp=True)
+    names = ("bob", "eve", "joe")
+    bob, eve, joe = (Recipient(f"{name}@example.net", notify="DELAY", orcpt="rfc822;x@y") for name in names)
+    number = keeper.hold(bob, eve, joe, verp=True)
     keeper("held", "release", str(number), "--around")
     [waiting] = keeper.store.claim("us", keeper.clock.now())
-    keeper.store.settle_letter(waiting, [REFUSED, OK], keeper.clock.now(), None)
+    keeper.store.settle_letter(waiting, [REFUSED, OK, LATER], keeper.clock.now(), None)
+    assert [letter.envelope.recipients for letter in keeper.store.waiting()] == [(joe,)]
+    keeper("outbox", "delete", str(waiting.number))
+    assert [kept.mail.envelope.recipients for kept in keeper.store.held()] == [(bob,)]
     [again] = keeper.json("held", "list")
     assert (again["recipients"], again["refused_by_postfix"]) == (["bob@example.net"], True)
     assert "550 5.1.1 no such user" in again["reason"]
@@ -355,3 +365,19 @@ def test_a_handler_that_meets_another_release_undoes_what_it_did(keeper: Any) ->
     assert keeper.store.conversations() == []
     entries = keeper.store.custody("", keeper.clock.now()).audit(Which())
     assert [(entry.who, entry.done.deed) for entry in entries] == [("eve", "deleted")]
+
+
+@pytest.mark.parametrize(("answer", "left"), [(b"y\n", 0), (b"\n", 2)])
+def test_a_person_is_asked_before_deletion_in_bulk(keeper: Any, answer: bytes, left: int) -> None:
+    for _ in range(2):
+        keeper.hold()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from penstock.filter.commands import main; main()"]
+    arguments = ["--config", str(keeper.installed.configuration), "held", "delete", "--all"]
+    os.write(ours, answer)
+    done = subprocess.run([*command, *arguments], stdin=theirs, capture_output=True, timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert b"Delete 2 held messages for good? [y/N]" in done.stdout
+    assert done.returncode == bool(left)
+    assert len(numbers(keeper)) == left
