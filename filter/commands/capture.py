@@ -27,7 +27,7 @@ News = SimpleQueue["tuple[Kept, Sequence[Reply]] | None"]
 SWALLOWS: Final = "! Mail ends here: it is answered with 250 and goes nowhere; --reinject passes it on."
 
 
-@click.command()
+@click.command(short_help="Keep what arrives as .eml files, for tests.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.option(
     "--listen", required=True, metavar="ADDRESS",

@@ -21,7 +21,7 @@ def _described(kept: Custody) -> list[tuple[str, str]]:
     return [(str(letter.number), f"{letter.waiting.handler}: {several(letter.waiting.recipients)}") for letter in found]
 
 
-@click.group()
+@click.group(short_help="Look at letters that wait; retry, hold, delete.")
 def outbox() -> None:
     """Look at letters that wait for Postfix, retry, hold, or delete them."""
 

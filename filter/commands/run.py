@@ -12,7 +12,7 @@ from .logs import log_to_stderr
 from .program import config_file, config_option
 
 
-@click.command()
+@click.command(short_help="Run the service in the foreground.")
 @config_option
 def run() -> None:
     """Run the service in the foreground: a supervisor, and the workers that it starts.
