@@ -1,4 +1,4 @@
-"""The heap of a worker: one for all threads.
+"""The heap of a process: one for all threads.
 
 glibc gives each of its threads a heap of its own, up to eight for each processor, so that they need not wait for each
 other. Python's threads take turns anyway. What a session's thread frees stays with that heap, and with mail of all
@@ -15,6 +15,9 @@ _M_ARENA_MAX: Final = -8
 
 
 def share_one_heap() -> bool:
-    """Let all threads that start from now on share one heap; False where the C library has no such choice (musl)."""
+    """Let all threads share one heap, here and in children; False where the C library has no such choice (musl).
+
+    To be called before the first thread is started: with the second one glibc makes up its mind.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and mallopt(_M_ARENA_MAX, 1) == 1

@@ -19,6 +19,7 @@ from ..config import Settings, short_name
 from .board import Board
 from .crew import GRACE, Crew, Past, total
 from .failure import CannotStart
+from .heap import share_one_heap
 from .reload import Reload
 from .rights import rights
 from .signals import SERVED, Signals
@@ -62,6 +63,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Raises CannotStart, with nothing bound."""
+        share_one_heap()
         self._sockets.check(self._settings)
         if problem := Trial(self._settings).outcome():
             raise CannotStart(problem)

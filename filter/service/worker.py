@@ -18,7 +18,6 @@ from typing import IO, Final
 from ..config import Settings
 from .board import Place
 from .failure import EXPECTED, words
-from .heap import share_one_heap
 from .service import Service
 from .signals import Signals
 from .sockets import Doors
@@ -47,7 +46,6 @@ class Outfit:
 
 def work(settings: Settings, doors: Doors, outfit: Outfit, lifeline: socket.socket) -> int:
     """Serve until it is time to end; returns the exit status."""
-    share_one_heap()
     faulthandler.enable(outfit.stacks)
     faulthandler.register(SHOW_STACKS, outfit.stacks, all_threads=True)
     try:
