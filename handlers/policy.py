@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase, translate
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, Literal
 
 from penstock import Accept, Defer, Discard, Hold, Mail, Reject, Size, Verdict, duration, means, route, stateless
@@ -81,6 +81,11 @@ class Rule:
             raise ValueError(f"code and status are for reject and defer; {self.action!r} has none")
         _ = self.verdict
 
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Those that it gives, in the order in which they are tried."""
+        return tuple(test for key, test in CONDITIONS.items() if getattr(self, key) not in (None, (), {}))
+
     @property
     def verdict(self) -> Verdict:
         """What the action does. Raises ValueError for a code, status or text that cannot be one."""
@@ -118,38 +123,39 @@ class Options:
 @route("*")
 def firewall(mail: Mail, options: Options) -> Verdict | None:
     for rule in options.rules:
-        if all(condition(mail, rule, options) for condition in CONDITIONS):
+        if all(condition(mail, rule, options) for condition in rule.conditions):
             mail.ledger.add(f"hit:{rule.name}")
             return rule.verdict
     return None
 
 
 def _client(mail: Mail, rule: Rule, options: Options) -> bool:
-    return not rule.client or _in_any(mail.client.address, rule.client)
+    address = _address(mail.client.address or "")
+    return address is not None and any(address in _network(network) for network in rule.client)
 
 
 def _client_name(mail: Mail, rule: Rule, options: Options) -> bool:
-    return not rule.client_name or _any([mail.client.name or "unknown"], rule.client_name)
+    return _any([mail.client.name or "unknown"], rule.client_name)
 
 
 def _source(mail: Mail, rule: Rule, options: Options) -> bool:
-    return not rule.source or ("local" if mail.client.source == "LOCAL" else "remote") in rule.source
+    return ("local" if mail.client.source == "LOCAL" else "remote") in rule.source
 
 
 def _helo(mail: Mail, rule: Rule, options: Options) -> bool:
-    return not rule.helo or _any([mail.client.helo or ""], rule.helo)
+    return _any([mail.client.helo or ""], rule.helo)
 
 
 def _sender(mail: Mail, rule: Rule, options: Options) -> bool:
-    return not rule.sender or _any([mail.envelope.reverse_path or "<>"], rule.sender)
+    return _any([mail.envelope.reverse_path or "<>"], rule.sender)
 
 
 def _recipient(mail: Mail, rule: Rule, options: Options) -> bool:
-    return not rule.recipient or _any([mail.recipient], rule.recipient)
+    return _any([mail.recipient], rule.recipient)
 
 
 def _size(mail: Mail, rule: Rule, options: Options) -> bool:
-    return rule.larger_than is None or mail.message.size > rule.larger_than
+    return rule.larger_than is not None and mail.message.size > rule.larger_than
 
 
 def _results(mail: Mail, rule: Rule, options: Options) -> bool:
@@ -166,29 +172,35 @@ def _headers(mail: Mail, rule: Rule, options: Options) -> bool:
 
 
 def _score(mail: Mail, rule: Rule, options: Options) -> bool:
-    if rule.score_from is None:
-        return True
     score = mail.results.get("score")
     if score is None and options.score_header:
         score = mail.message[options.score_header]
     found = _NUMBER.match(str(score))
-    return found is not None and float(found[0]) >= rule.score_from
+    return rule.score_from is not None and found is not None and float(found[0]) >= rule.score_from
 
 
 def _rated(mail: Mail, rule: Rule, options: Options) -> bool:
     """Whether there were too many. It counts, so it comes last, when all else fits."""
-    if rule.rate is None:
-        return True
-    most, window = _rate(rule.rate)
+    most, window = _rate(rule.rate or "")
     who = {"client": mail.client.address, "sender": mail.sender, "recipient": mail.recipient.lower()}[rule.rate_by]
     return bool(who) and mail.ledger.add(f"rate:{rule.name}:{who}", 1, window) > most
 
 
 Condition = Callable[[Mail, Rule, Options], bool]
-CONDITIONS: Final[tuple[Condition, ...]] = (
-    *(_client, _client_name, _source, _helo, _sender, _recipient, _size, _results, _headers, _score),
-    _rated,
-)
+CONDITIONS: Final[dict[str, Condition]] = {
+    "client": _client,
+    "client_name": _client_name,
+    "source": _source,
+    "helo": _helo,
+    "sender": _sender,
+    "recipient": _recipient,
+    "larger_than": _size,
+    "results": _results,
+    "headers": _headers,
+    "score_from": _score,
+    "rate": _rated,
+}
+"""By the key of a rule that gives it, in the order in which they are tried."""
 
 
 def _any(values: Iterable[str], patterns: Iterable[str]) -> bool:
@@ -196,13 +208,14 @@ def _any(values: Iterable[str], patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(value, pattern.lower()) for pattern in patterns for value in lower)
 
 
-def _in_any(address: str | None, networks: Iterable[str]) -> bool:
+@lru_cache(maxsize=4096)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The client's address, that of IPv4 where it is mapped into IPv6; None for what is none."""
     try:
-        found = ipaddress.ip_address((address or "").partition("%")[0])
+        found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return any((mapped or found) in _network(network) for network in networks)
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 @lru_cache(maxsize=4096)
