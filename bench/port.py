@@ -18,18 +18,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from processes import PENSTOCK, cpu, filled, listens_at, running
 
 TARGETS = {4_096: 0.5, 102_400: None, 1_048_576: 0.15}
 MESSAGES = {4_096: 2000, 102_400: 300, 1_048_576: 40}
@@ -45,7 +46,7 @@ class Relay:
 
     def cpu(self) -> float:
         """Processor seconds so far, of the process and its living descendants."""
-        return sum(time.clock_gettime((~pid << 3) | 2) for pid in descendants(self.pid))  # clock_getcpuclockid(3)
+        return cpu(self.pid)
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def main() -> None:
     with ExitStack() as stack:
         sink = free_port()
         user = ["-u", "postfix"] if os.geteuid() == 0 else []
-        stack.enter_context(running(["smtp-sink", *user, f"127.0.0.1:{sink}", "200"], sink))
+        stack.enter_context(running(["smtp-sink", *user, f"127.0.0.1:{sink}", "200"], partial(listens_at, sink)))
         relays = [started(stack, name, sink, arguments.config) for name in ("service", "port", "peer")]
         print(f"CPU per message, best of {arguments.rounds} rounds, {arguments.sessions} connections")
         print(f"{'octets':>10} {'service':>12} {'port':>12} {'peer':>12} {'service/peer':>13} {'target':>8}")
@@ -92,43 +93,10 @@ def started(stack: ExitStack, name: str, sink: int, config: Path) -> Relay:
     command = [sys.executable, __file__, "--relay", name, str(port), str(sink)]
     if name == "service":
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        marks = {"{port}": str(port), "{sink}": str(sink), "{folder}": str(folder)}
-        filled = folder / "penstock.toml"
-        filled.write_text(re.sub("|".join(map(re.escape, marks)), lambda mark: marks[mark[0]], config.read_text()))
-        program = "from penstock.filter.commands import main; main()"
-        command = [sys.executable, "-c", program, "run", "--config", str(filled)]
-    process = stack.enter_context(running(command, port))
+        settings = filled(config, folder, {"port": port, "sink": sink, "folder": folder})
+        command = [*PENSTOCK, "run", "--config", str(settings)]
+    process = stack.enter_context(running(command, partial(listens_at, port)))
     return Relay(name, process.pid, port)
-
-
-@contextmanager
-def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that listens on `port`; its log is written, as it would be, and shown if it does not start."""
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stderr=log)
-        try:
-            if not listens(process, port):
-                log.seek(0)
-                sys.exit(f"{process.args!r} does not listen on port {port}\n{log.read().decode()}")
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def listens(process: subprocess.Popen[bytes], port: int) -> bool:
-    for _ in range(150):
-        if process.poll() is not None:
-            return False
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return True
-        except OSError:
-            time.sleep(0.1)
-    return False
 
 
 def free_port() -> int:
@@ -136,13 +104,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def descendants(pid: int) -> Iterator[int]:
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            yield from descendants(int(child))
 
 
 def pass_through(port: int, sink: int) -> None:
