@@ -12,12 +12,14 @@ import secrets
 import select
 import signal
 import socket
+import time
 from dataclasses import dataclass, field
 from typing import IO, Final
 
 from ..config import Settings
 from .board import Place
 from .failure import EXPECTED, words
+from .heap import TRIM_EVERY, give_back
 from .service import Service
 from .signals import Signals
 from .sockets import Doors
@@ -56,8 +58,12 @@ def work(settings: Settings, doors: Doors, outfit: Outfit, lifeline: socket.sock
     signals = Signals([signal.SIGTERM])
     service.start()
     lifeline.send(READY)
+    trimmed = time.monotonic()
     while not _is_over(signals, lifeline):
         outfit.place.write(service.figures())
+        if time.monotonic() > trimmed + TRIM_EVERY:
+            give_back()
+            trimmed = time.monotonic()
     if not service.stop():
         log.warning("event=stopped some sessions were broken off")
     return 0
