@@ -23,6 +23,9 @@ from typing import Any
 from .snippets import Wire, Wiring
 
 MAIL_OWNER = "postfix"
+RELOADED = ": reload -- version"
+SETTLES = 0.5
+"""Seconds that master(8) is given, once it has read its configuration, to end the processes that had the old one."""
 
 
 class PostfixError(Exception):
@@ -138,13 +141,16 @@ class PrivatePostfix:
     def reconfigure(self, *arguments: str) -> None:
         """Change the running configuration as `postconf` does: `("-e", "name=value")`, `("-MX", "name/type")`.
 
-        Without arguments it is written anew as it was at first.
+        Without arguments it is written anew as it was at first. Returns when master(8) has read it.
         """
         if arguments:
             self._command("postconf", *arguments)
         else:
             self.prepare()
+        reloads = self.log().count(RELOADED)
         self._command("postfix", "reload")
+        until(lambda: self.log().count(RELOADED) > reloads, 20, self.log_end)
+        time.sleep(SETTLES)
 
     def flush(self) -> None:
         """Try all deferred mail again, now."""
