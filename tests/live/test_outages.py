@@ -83,5 +83,9 @@ def test_postfix_restarts_under_the_filter(site: Site) -> None:
     send_all(site)
     site.postfix.stop()
     site.postfix.start()
-    assert_each_arrived_once(site)
+    site.sink.wait(MESSAGES)
+    site.postfix.wait_empty()
+    arrived = Counter(recipient for delivery in site.sink.deliveries for recipient in delivery.recipients)
+    assert set(arrived) == {f"bob{number}@b.test" for number in range(MESSAGES)}
+    assert max(arrived.values()) <= 2  # Postfix may be stopped between the sink's 250 and its own note of it (RFC 1047)
     assert site.pids == pids
