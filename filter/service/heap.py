@@ -16,6 +16,10 @@ TRIM_EVERY: Final = 10.0
 """Seconds between two calls of `give_back`, which takes about a millisecond."""
 
 _M_ARENA_MAX: Final = -8
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+_AT_HAND: Final = 16 * 1024 * 1024
+"""Octets that stay at hand for the next message: to have pages mapped anew for each costs more than to fill them."""
 
 
 def share_one_heap() -> bool:
@@ -24,7 +28,10 @@ def share_one_heap() -> bool:
     To be called before the first thread is started: with the second one glibc makes up its mind.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and mallopt(_M_ARENA_MAX, 1) == 1
+    if mallopt is None:
+        return False
+    wanted = ((_M_ARENA_MAX, 1), (_M_TRIM_THRESHOLD, 2 * _AT_HAND), (_M_MMAP_THRESHOLD, _AT_HAND))
+    return all(mallopt(parameter, value) == 1 for parameter, value in wanted)
 
 
 def give_back() -> None:
